@@ -1,0 +1,1 @@
+"""I/O that more than one room needs, one file a thing."""

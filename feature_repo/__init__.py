@@ -1,0 +1,1 @@
+"""Feature definitions and event-time windows."""

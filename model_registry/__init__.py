@@ -1,0 +1,1 @@
+"""Versions, transitions and the rollout judge."""

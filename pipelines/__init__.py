@@ -1,0 +1,1 @@
+"""Entry points: sequence and I/O, no mathematics."""

@@ -1,0 +1,1 @@
+"""An imagined city, drawn from real aggregates."""
