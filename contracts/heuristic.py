@@ -27,7 +27,10 @@ def haversine_eta(distance_m: Floats, hour: npt.NDArray[np.intp], speed_mps: Flo
 
 @dataclass(frozen=True)
 class PairMedian:
-    """Median seconds by pair key, straight-line speed [24] in m/s, and the 10 % and 90 % quantiles of actual / estimate."""
+    """Median seconds by pair key, and straight-line speed [24] in m/s for pairs without one.
+
+    `low_factor` and `high_factor` are the 10 % and 90 % quantiles of actual / estimate over the training trips.
+    """
 
     median_s: Mapping[str, float]
     speed_mps: Floats
