@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up down test check bench lock
+.PHONY: up down test check lint bench lock
 up: $(VENV)/.runtime
 	$(BIN)/tandem up
 
@@ -13,12 +13,13 @@ down:
 test: $(VENV)/.dev
 	$(BIN)/pytest
 
-check: $(VENV)/.dev
+check: lint test
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
