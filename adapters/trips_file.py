@@ -1,4 +1,4 @@
-"""The trip frame and the zones as Parquet files: atomic, with the schema of the contract and the same bytes each time."""
+"""The trip frame and the zones as Parquet files: atomic, in the contract's schema, the same bytes each time."""
 
 from __future__ import annotations
 

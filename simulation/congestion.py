@@ -119,4 +119,5 @@ def _incidents(law: CongestionLaw, days: int, zones: int, rng: np.random.Generat
 
 def _mean_power(bounds: tuple[float, float], power: float) -> float:
     low, high = bounds
-    return (high ** (power + 1) - low ** (power + 1)) / ((power + 1) * (high - low))
+    mean: float = (high ** (power + 1) - low ** (power + 1)) / ((power + 1) * (high - low))
+    return mean

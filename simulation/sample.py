@@ -25,7 +25,7 @@ SOURCE: Final = (
 MIN_TRIP_KM: Final = 0.4
 _DAYS_PER_WEEK: Final = 7
 _DAY_S: Final = SLOTS_PER_DAY * SLOT_S
-# Of a pair's variance of log speed this much is left to the single trip, however large the shocks are.
+# This much spread of log speed is left to the single trip, however large the shocks are.
 _MIN_TRIP_SD: Final = 0.1
 
 
@@ -59,7 +59,9 @@ def draw_trips(city: City, *, trips: float, weeks: int, start: date, seed: int, 
     origin, destination = _places(city.zones, pickup, dropoff, place_rng)
     congestion = Congestion.draw(law, days=weeks * _DAYS_PER_WEEK, zones=len(city.zones.ids), rng=shock_rng)
     length_km = grid_km(origin, destination)
-    speed = _speeds(city, congestion, pickup_s, pickup, dropoff, speed_rng)
+    usual, own_sd = _pair_speeds(city, law, pickup_s, pickup, dropoff)
+    own = np.exp(own_sd * speed_rng.standard_normal(len(usual)) - own_sd**2 / 2)
+    speed = np.clip(usual * congestion.factor(pickup_s, pickup, dropoff) * own, MIN_SPEED_KM_S, MAX_SPEED_KM_S)
     duration_s = np.round(length_km / speed)
     keep = (duration_s >= MIN_DURATION_S) & (duration_s <= MAX_DURATION_S)
 
@@ -114,22 +116,21 @@ def _places(
     return origin, destination
 
 
-def _speeds(
+def _pair_speeds(
     city: City,
-    congestion: Congestion,
+    law: CongestionLaw,
     pickup_s: NDArray[np.int64],
     pickup: NDArray[np.intp],
     dropoff: NDArray[np.intp],
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Speeds in km/s: the pair's mean at that time, the shocks, and what is left of the pair's spread as noise."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean speed (km/s) of each trip's pair at that time, and what its spread of log speed leaves to the single trip.
+
+    The measured spread holds the days' congestion too, so the shocks' part is taken out of it.
+    """
     slot = pickup_s % _DAY_S // SLOT_S
     mean, sd = city.speed_mean[slot, pickup, dropoff], city.speed_sd[slot, pickup, dropoff]
-    log_variance = np.log1p((sd / mean) ** 2)
-    own = np.maximum(log_variance - congestion.law.log_variance, _MIN_TRIP_SD**2)
-    noise = np.exp(np.sqrt(own) * rng.standard_normal(len(slot)) - own / 2)
-    speed: NDArray[np.float64] = mean * congestion.factor(pickup_s, pickup, dropoff) * noise
-    return np.clip(speed, MIN_SPEED_KM_S, MAX_SPEED_KM_S)
+    own_variance = np.log1p((sd / mean) ** 2) - law.log_variance
+    return mean, np.sqrt(np.maximum(own_variance, _MIN_TRIP_SD**2))
 
 
 def _utc(since_midnight_s: NDArray[np.int64], start: date) -> pd.DatetimeIndex:
