@@ -1,0 +1,77 @@
+"""Does the exported model answer as the native one? Leaf by leaf and second by second, also where rounding would bite."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import lightgbm as lgb
+import numpy as np
+import onnxruntime as ort
+
+from adapters.onnx_session import OnnxModel
+from contracts.errors import TandemError
+from contracts.manifest import Parity
+from contracts.schema import Matrix
+from training.export import Head, leaf_node, model_bytes, thresholds, tree_node
+
+MAX_ABS_DIFF_S: Final = 0.1
+_BATCH: Final = 8192
+
+
+class ParityFailed(TandemError):
+    """The exported model is not the native one."""
+
+    def __init__(self, parity: Parity) -> None:
+        super().__init__(
+            f"exported model: {parity.branch_flips} rows of {parity.rows} take another branch, expected 0; "
+            f"largest difference {parity.max_abs_diff_s:.3f} s, at most {MAX_ABS_DIFF_S} s"
+        )
+        self.parity = parity
+
+
+def measure_parity(booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix) -> Parity:
+    """Compare on the rows of `matrix` [n, F] as they stand.
+
+    A branch flip is a row that ends in another leaf in at least one tree; the graph's leaves are read from its own
+    trees with each weight replaced by the leaf's number.
+    """
+    leaves = ort.InferenceSession(
+        model_bytes([leaf_node(booster, tree_node(booster))], matrix.shape[1], {"leaves": booster.num_trees()}),
+        providers=["CPUExecutionProvider"],
+    )
+    flips, largest = 0, 0.0
+    for start in range(0, len(matrix), _BATCH):
+        rows = matrix[start : start + _BATCH]
+        native_leaves = booster.predict(rows, pred_leaf=True)
+        flips += int((leaves.run(None, {"features": rows})[0] != native_leaves).any(axis=1).sum())
+        eta_s = head.eta_s(booster.predict(rows), rows)
+        low_s, high_s = head.interval(eta_s)
+        for ours, theirs in zip((eta_s, low_s, high_s), exported.run(rows), strict=True):
+            largest = max(largest, float(np.abs(ours - theirs).max()))
+    return Parity(rows=len(matrix), max_abs_diff_s=largest, branch_flips=flips)
+
+
+def threshold_rows(booster: lgb.Booster, matrix: Matrix, *, seed: int) -> Matrix:
+    """Real rows with one entry put at a split: each threshold of the model, and the float32 on either side of it."""
+    splits = thresholds(booster)
+    features = np.repeat(np.array([feature for feature, _ in splits], dtype=np.intp), 3)
+    values = np.array([value for _, value in splits], dtype=np.float32)
+    with np.errstate(over="ignore"):  # the largest float32 has infinity above it, which no vector holds
+        below, above = np.nextafter(values, np.float32(-np.inf)), np.nextafter(values, np.float32(np.inf))
+    above = np.minimum(above, np.finfo(np.float32).max)
+    picks = np.random.default_rng(seed).integers(len(matrix), size=len(features))
+    rows: Matrix = matrix[picks]
+    rows[np.arange(len(rows)), features] = np.column_stack([below, values, above]).ravel()
+    return rows
+
+
+def require_parity(
+    booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int
+) -> Parity:
+    """Compare on `rows` rows drawn from `matrix` and on every threshold; raises ParityFailed with the figures."""
+    drawn = np.random.default_rng(seed).permutation(len(matrix))[:rows]
+    everything = np.concatenate([matrix[np.sort(drawn)], threshold_rows(booster, matrix, seed=seed)])
+    parity = measure_parity(booster, head, exported, everything)
+    if parity.branch_flips or parity.max_abs_diff_s > MAX_ABS_DIFF_S:
+        raise ParityFailed(parity)
+    return parity
