@@ -61,7 +61,7 @@ class Head:
 
 
 def floor_thresholds(booster: lgb.Booster) -> lgb.Booster:
-    """Return the model with each threshold replaced by the largest float32 not above it; float32 rows notice nothing."""
+    """Return the model with each threshold as the largest float32 not above it; float32 rows notice nothing."""
 
     def floored(line: re.Match[str]) -> str:
         return "threshold=" + " ".join(repr(float(t)) for t in _floor(np.array(line[1].split(), dtype=np.float64)))
@@ -117,7 +117,7 @@ def leaf_node(booster: lgb.Booster, trees: onnx.NodeProto) -> onnx.NodeProto:
 
 def eta_graph(trees: onnx.NodeProto, width: int, head: Head) -> bytes:
     """The served model: ``features`` float32 [N, width] -> ``eta_s``, ``low_s``, ``high_s`` float32 [N, 1]."""
-    numbers = {
+    numbers: dict[str, Any] = {
         "shortest": np.float32(MIN_DURATION_S),
         "longest": np.float32(MAX_DURATION_S),
         "low_factor": np.float32(head.low_factor),

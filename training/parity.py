@@ -1,4 +1,4 @@
-"""Does the exported model answer as the native one? Leaf by leaf and second by second, also where rounding would bite."""
+"""Does the exported model answer as the native one? Leaf by leaf, second by second, also where rounding bites."""
 
 from __future__ import annotations
 

@@ -1,0 +1,68 @@
+"""The compact model: a small ensemble with float32 thresholds and an 80 % range, made to be exported."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+
+from contracts.schema import Floats, Matrix
+from training.export import Head, floor_thresholds
+from training.settings import TreeSettings
+from training.trees import Examples, Tick, fit_trees
+
+COVERAGE = 0.8
+
+
+@dataclass(frozen=True)
+class Student:
+    """A fitted ensemble whose thresholds are float32, and what turns its sum into seconds."""
+
+    booster: lgb.Booster
+    head: Head
+
+    def predict(self, matrix: Matrix) -> Floats:
+        """Seconds [n]."""
+        return self.head.eta_s(self.booster.predict(matrix), matrix)
+
+    def interval(self, eta_s: Floats) -> tuple[Floats, Floats]:
+        """Seconds (low, high) around estimates [n]."""
+        return self.head.interval(eta_s)
+
+
+def fit_student(
+    examples: Examples,
+    settings: TreeSettings,
+    *,
+    offset: int | None,
+    holdout: int,
+    seed: int,
+    tick: Tick = lambda: None,
+) -> Student:
+    """Fit on all of the examples, which are in the order of time.
+
+    The range is split-conformal: its factors come from the last `holdout` examples and from a model of the same make
+    that has not seen them. `tick` is called after each tree of both.
+    """
+    cut = len(examples) - holdout
+    earlier, later = examples.rows(slice(None, cut)), examples.rows(slice(cut, None))
+    neutral = Head(low_factor=1.0, high_factor=1.0, offset=offset)
+    probe = fit_trees(earlier, settings, offset=offset, seed=seed, tick=tick)
+    low, high = range_factors(later.duration_s, neutral.eta_s(probe.predict(later.matrix), later.matrix))
+    booster = floor_thresholds(fit_trees(examples, settings, offset=offset, seed=seed, tick=tick))
+    return Student(booster, Head(low_factor=low, high_factor=high, offset=offset))
+
+
+def range_factors(duration_s: Floats, eta_s: Floats) -> tuple[float, float]:
+    """The factors (at most 1, at least 1) between which 80 % of actual / estimate lie, a tenth beyond either end.
+
+    The ranks are those of split conformal prediction: a new trip from the same source falls outside with at most
+    these chances, not only in the limit.
+    """
+    ratio = np.sort(duration_s / eta_s)
+    tail, n = (1 - COVERAGE) / 2, len(ratio)
+    low = ratio[max(math.floor(tail * (n + 1)) - 1, 0)]
+    high = ratio[min(math.ceil((1 - tail) * (n + 1)) - 1, n - 1)]
+    return min(float(low), 1.0), max(float(high), 1.0)

@@ -1,0 +1,50 @@
+"""Trees over the vector, whatever their size: what teacher, student and the plainest of the baselines share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+
+from contracts.schema import Floats, Matrix
+from training.settings import TreeSettings
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows to learn from: vectors float32 [n, F], durations in seconds [n], weights [n]."""
+
+    matrix: Matrix
+    duration_s: Floats
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.duration_s)
+
+    def rows(self, which: slice) -> Examples:
+        """Some of the rows."""
+        return Examples(self.matrix[which], self.duration_s[which], self.weight[which])
+
+
+def recency_weight(age_days: Floats, half_life_days: float) -> Floats:
+    """Weights [n] that halve with each half-life of age; 1 where the half-life is 0."""
+    return np.exp2(-age_days / half_life_days) if half_life_days else np.ones_like(age_days)
+
+
+def log_target(examples: Examples, offset: int | None) -> Floats:
+    """What the trees learn: log seconds, less entry `offset` of the vector where the model is relative to it."""
+    log_s: Floats = np.log(examples.duration_s)
+    return log_s if offset is None else log_s - examples.matrix[:, offset].astype(np.float64)
+
+
+def fit_trees(
+    examples: Examples, settings: TreeSettings, *, offset: int | None, seed: int, tick: Tick = lambda: None
+) -> lgb.Booster:
+    """Fit an ensemble; `tick` is called after every tree."""
+    parameters = settings.parameters(seed)
+    data = lgb.Dataset(examples.matrix, log_target(examples, offset), weight=examples.weight, params=parameters)
+    return lgb.train(parameters, data, settings.rounds, callbacks=[lambda _: tick()])
