@@ -42,7 +42,7 @@ def fetch_wheel(name: str, version: str, sha256: str, cache: Path) -> Path:
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
         except subprocess.CalledProcessError as failure:
-            words = " ".join(failure.stderr.split())[-500:]
+            words = " ".join(failure.stderr.split())[-800:]
             raise Unavailable(f"{name}=={version}", "pip download failed", words) from failure
         except subprocess.TimeoutExpired as failure:
             raise Unavailable(f"{name}=={version}", "timeout", f"pip took longer than {_TIMEOUT_S} s") from failure

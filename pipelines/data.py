@@ -110,8 +110,8 @@ def tlc(
         home: TANDEM_HOME; downloads are kept in `cache/tlc` below it.
         source: a directory or an http(s) URL that holds `{colour}_tripdata_YYYY-MM.parquet`.
         months: "2020-04" or "2020-04..2021-01", both ends included.
-        zones: a directory's or URL's CSV with LocationID, zone, borough, lon, lat;
-            None means `taxi_zone_centroids.csv` at the source.
+        zones: path or URL of a CSV file with LocationID, zone, borough, lon, lat; None means
+            `taxi_zone_centroids.csv` at the source.
         colours: "green", "yellow" or both.
         progress: whether to draw progress bars on stderr.
 
@@ -130,7 +130,7 @@ def tlc(
     if not colours or not set(colours) <= set(COLOURS):
         raise InvalidInput("colours", f"{', '.join(colours) or 'none'}, expected some of {', '.join(COLOURS)}")
     cache = home / "cache" / "tlc"
-    zones_from = _bring(zones or f"{source.rstrip('/')}/{ZONES_FILE}", cache, progress=progress)
+    zones_from = _bring_zones(zones or f"{source.rstrip('/')}/{ZONES_FILE}", cache, progress=progress)
     zone_table = _read_zones(zones_from)
     known = set(zone_table["zone"])
     trips_file, zones_file = home / "data" / "trips.parquet", home / "data" / "zones.parquet"
@@ -183,6 +183,14 @@ def _bring(place: str, cache: Path, *, progress: bool) -> Path:
     if not path.is_file():
         raise NotFound("file", place)
     return path
+
+
+def _bring_zones(place: str, cache: Path, *, progress: bool) -> Path:
+    try:
+        return _bring(place, cache, progress=progress)
+    except NotFound as error:
+        needed = f"needed: a CSV file with the columns {', '.join(_ZONES_COLUMNS)}, a row for each zone (--zones)"
+        raise NotFound("zones file", place, needed) from error
 
 
 def _read_month(file: Path, colour: str) -> pd.DataFrame:
