@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import shapely
+
 from adapters.wheel import fetch_wheel
 from contracts.errors import Unavailable
 from pipelines.data import PYHAILING
@@ -30,7 +31,7 @@ def manhattan(tmp_path_factory: pytest.TempPathFactory) -> City:
 def test_every_pair_has_a_speed_at_every_time(manhattan: City) -> None:
     """61 zones, no gap, within 1 and 60 miles per hour."""
     assert len(manhattan.zones.ids) == 61
-    assert 425_000 == pytest.approx(manhattan.trips_per_week / 5, rel=0.01)
+    assert manhattan.trips_per_week / 5 == pytest.approx(425_000, rel=0.01)
     assert 1.6 / 3600 < manhattan.speed_mean.min() < manhattan.speed_mean.max() < 96.6 / 3600
     assert (manhattan.speed_sd > 0).all()
 
@@ -57,4 +58,4 @@ def test_nights_are_faster_than_afternoons(manhattan: City) -> None:
     assert by_hour.argmin() in range(14, 19)
     assert by_hour.max() > 1.6 * by_hour.min()
     jumps = np.abs(np.diff(np.log(manhattan.speed_mean), axis=0, append=np.log(manhattan.speed_mean[:1])))
-    assert jumps.mean(axis=(1, 2)).max() < 0.06
+    assert jumps.mean(axis=(1, 2)).max() < 0.1  # by the labels 0.5 at 6, 12 and 18 o'clock
