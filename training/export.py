@@ -172,7 +172,9 @@ def thresholds(booster: lgb.Booster) -> list[tuple[int, float]]:
 
 def _floor(values: Floats) -> Floats:
     nearest = np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)  # NaN is parted from all else at infinity
-    floored = np.where(nearest.astype(np.float64) > values, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    with np.errstate(over="ignore"):  # below the smallest float32, where the result is not used
+        below = np.nextafter(nearest, np.float32(-np.inf))
+    floored = np.where(nearest.astype(np.float64) > values, below, nearest)
     zero = np.abs(floored) <= _ZERO
     below_zero = np.nextafter(-_ZERO, np.float32(-np.inf))
     return np.where(zero, np.where(values >= 0, _ZERO, below_zero), floored).astype(np.float64)
