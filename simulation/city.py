@@ -90,7 +90,7 @@ def _unscramble(values: NDArray[np.float64], zones: int) -> NDArray[np.float64]:
     96 rows in a row run smoothly through one day of one pair, pairs in ascending order, the k-th from 6 * (k % 4)
     o'clock on. Read so, long trips are faster (correlation of log speed and log length 0.75; by the labels -0.03),
     a pair is as fast as its way back (0.87), and the small hours are faster than the afternoon (29 and 16 km/h;
-    by the labels the city has one speed round the clock). docs/data.md tells how this was found.
+    by the labels the city has one speed round the clock: 22). docs/data.md tells how this was found.
     """
     days = values.reshape(zones * zones, SLOTS_PER_DAY)
     first_slot = np.arange(zones * zones) % _FIRST_SLOTS * (SLOTS_PER_DAY // _FIRST_SLOTS)
