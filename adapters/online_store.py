@@ -1,0 +1,187 @@
+"""Reads Feast 0.67's online rows in Feast's own encoding, without Feast: it writes, we read.
+
+An entity's row is a flat list of floats: for each view of that entity, in their order, the event time (epoch seconds)
+and then the view's features. What is not there is NaN. Feast's keys have entity key serialization version 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+import struct
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import mmh3
+
+from adapters.redis_pipe import RedisPipe, command
+from contracts.errors import Unavailable
+from contracts.schema import ViewSpec
+
+PROJECT: Final = "tandem"
+Row = list[float]
+Wanted = Sequence[tuple[str, str]]  # (entity, key)
+
+_STRING: Final = 2  # ValueType.STRING
+_DOUBLE_TAG: Final = 0x29  # Value.double_val, field 5, 64 bit
+_DOUBLE_BYTES: Final = 9
+_UNPACK_DOUBLE: Final = struct.Struct("<xd").unpack
+_SECONDS_TAG, _NANOS_TAG = 0x08, 0x10  # Timestamp's fields 1 and 2, varints
+_KEYS_KEPT: Final = 65_536  # encoded keys; a city has some thousands
+
+
+class OnlineStore(Protocol):
+    """The latest rows of entities."""
+
+    async def read(self, wanted: Wanted) -> list[Row]:
+        """Rows in the order of (entity, key), in one round trip; raises Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        ...
+
+
+class RowLayout:
+    """Where each view's columns stand in the row of its entity."""
+
+    def __init__(self, views: Sequence[ViewSpec]) -> None:
+        self.views: dict[str, tuple[ViewSpec, ...]] = {}
+        self.offsets: dict[str, int] = {}  # of a view's event time
+        self.widths: dict[str, int] = {}
+        for view in views:
+            self.views[view.entity] = (*self.views.get(view.entity, ()), view)
+            self.offsets[view.name] = self.widths.get(view.entity, 0)
+            self.widths[view.entity] = self.offsets[view.name] + 1 + len(view.features)
+
+
+class RedisOnlineStore:
+    """Feast's Redis store: a hash an entity key, whatever the number of views; all keys in one pipelined round trip."""
+
+    def __init__(self, pipe: RedisPipe, views: Sequence[ViewSpec]) -> None:
+        self._pipe = pipe
+        self._fields = {entity: _hash_fields(of) for entity, of in RowLayout(views).views.items()}
+        # The features' fields are hashes, the event times' are names: the same shape a row has.
+        self._is_time = {
+            entity: tuple(field.startswith(b"_ts:") for field in fields) for entity, fields in self._fields.items()
+        }
+        self._command = lru_cache(maxsize=_KEYS_KEPT)(self._hmget)
+
+    async def read(self, wanted: Wanted) -> list[Row]:
+        """See OnlineStore."""
+        replies = await self._pipe.execute(b"".join([self._command(*one) for one in wanted]), len(wanted))
+        return [self._row(entity, reply) for (entity, _), reply in zip(wanted, replies, strict=True)]
+
+    async def close(self) -> None:
+        """See OnlineStore."""
+        self._pipe.close()
+
+    def _hmget(self, entity: str, key: str) -> bytes:
+        return command(b"HMGET", entity_key(entity, key) + PROJECT.encode(), *self._fields[entity])
+
+    def _row(self, entity: str, reply: Any) -> Row:
+        if not isinstance(reply, list):
+            raise Unavailable("online store", "features_unavailable", str(reply))
+        return [
+            decode_timestamp(value) if is_time else decode_double(value)
+            for is_time, value in zip(self._is_time[entity], reply, strict=True)
+        ]
+
+
+class SqliteOnlineStore:
+    """Feast's SQLite store: a table a view, a row a feature. For small set-ups and tests; the reads run on a thread."""
+
+    def __init__(self, path: Path, views: Sequence[ViewSpec]) -> None:
+        self._path = path
+        self._layout = RowLayout(views)
+
+    async def read(self, wanted: Wanted) -> list[Row]:
+        """See OnlineStore."""
+        try:
+            return await asyncio.to_thread(self._read, wanted)
+        except sqlite3.Error as error:
+            raise Unavailable("online store", "features_unavailable", str(error)) from error
+
+    async def close(self) -> None:
+        """See OnlineStore."""
+
+    def _read(self, wanted: Wanted) -> list[Row]:
+        rows = [[math.nan] * self._layout.widths[entity] for entity, _ in wanted]
+        with sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True) as connection:
+            for entity, views in self._layout.views.items():
+                places = {entity_key(entity, key): i for i, (of, key) in enumerate(wanted) if of == entity}
+                for view in views if places else ():
+                    self._fill(connection, view, places, rows)
+        connection.close()
+        return rows
+
+    def _fill(self, connection: sqlite3.Connection, view: ViewSpec, places: dict[bytes, int], rows: list[Row]) -> None:
+        offset = self._layout.offsets[view.name]
+        columns = {name: offset + 1 + i for i, name in enumerate(view.features)}
+        marks = ",".join("?" * len(places))
+        # The table's name is a contract's, not a caller's; SQL has no placeholder for it.
+        query = f'SELECT entity_key, feature_name, value, event_ts FROM "{PROJECT}_{view.name}" WHERE entity_key IN ({marks})'  # noqa: S608, E501
+        for key, name, value, event_time in connection.execute(query, list(places)):
+            row = rows[places[bytes(key)]]
+            row[offset] = _parse_time(event_time)
+            if name in columns:
+                row[columns[name]] = decode_double(value)
+
+
+def entity_key(entity: str, key: str) -> bytes:
+    """Feast's serialized key of one string entity whose join key has the entity's name (version 3)."""
+    name, value = entity.encode(), key.encode()
+    return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<II", _STRING, len(value)) + value
+
+
+def feature_field(view: str, feature: str) -> bytes:
+    """The hash field of a feature: murmur3 of ``view:feature``, little endian."""
+    return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
+
+
+def decode_double(value: bytes | None) -> float:
+    """A Value message that holds a double; NaN where it is empty or missing, since Feast stores NaN so."""
+    if not value:
+        return math.nan
+    if len(value) != _DOUBLE_BYTES or value[0] != _DOUBLE_TAG:
+        raise Unavailable("online store", "features_unavailable", f"{value!r} is not a double of Feast's encoding")
+    number: float = _UNPACK_DOUBLE(value)[0]
+    return number
+
+
+def decode_timestamp(value: bytes | None) -> float:
+    """A Timestamp message in epoch seconds; NaN where it is missing."""
+    if not value:
+        return math.nan
+    parts = {_SECONDS_TAG: 0, _NANOS_TAG: 0}
+    at = 0
+    while at < len(value):
+        tag, at = value[at], at + 1
+        number = shift = 0
+        while True:
+            byte = value[at]
+            number |= (byte & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 0x80:  # noqa: PLR2004 - a varint's last byte
+                break
+        parts[tag] = number
+    return parts[_SECONDS_TAG] + parts[_NANOS_TAG] / 1e9
+
+
+def _hash_fields(views: Iterable[ViewSpec]) -> tuple[bytes, ...]:
+    fields: list[bytes] = []
+    for view in views:
+        fields.append(f"_ts:{view.name}".encode())
+        fields.extend(feature_field(view.name, feature) for feature in view.features)
+    return tuple(fields)
+
+
+def _parse_time(value: str | float) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,130 @@
+"""Durable state in SQL: route tables, outcomes, the stack's secret. SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from contracts.errors import NotFound, TandemError
+from contracts.messages import Outcome
+from contracts.routes import RouteTable
+
+_BUSY_MS: Final = 5000
+_TABLES: Final = sa.MetaData()
+# Append only: the highest generation is in force, and the primary key is the compare-and-set.
+_ROUTES: Final = sa.Table(
+    "route_tables",
+    _TABLES,
+    sa.Column("model", sa.String(63), primary_key=True),
+    sa.Column("generation", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+)
+_OUTCOMES: Final = sa.Table(
+    "outcomes",
+    _TABLES,
+    sa.Column("request_id", sa.String(128), primary_key=True),
+    sa.Column("id", sa.String(128), primary_key=True),
+    sa.Column("event", sa.String(16), primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),  # epoch seconds
+    sa.Column("actual_s", sa.Double),
+    sa.Column("received_at", sa.Double, nullable=False),
+)
+_SECRETS: Final = sa.Table(
+    "secrets", _TABLES, sa.Column("name", sa.String(63), primary_key=True), sa.Column("value", sa.LargeBinary)
+)
+
+
+class StaleGeneration(TandemError):
+    """Somebody else wrote a route table first."""
+
+    def __init__(self, model: str, wanted: int, current: int) -> None:
+        super().__init__(f"route table of {model!r}: generation {wanted} is not the next one, {current + 1}")
+        self.current = current
+
+
+class State:
+    """One database. Calls block: run them on a thread where an event loop waits."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self._insert: Any = sqlite.insert
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _set_up_sqlite)
+        else:
+            self._insert = postgresql.insert
+        self._create_tables()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def route_table(self, model: str) -> RouteTable:
+        """The table in force; raises NotFound."""
+        query = sa.select(_ROUTES.c.document).where(_ROUTES.c.model == model).order_by(_ROUTES.c.generation.desc())
+        with self._engine.connect() as connection:
+            document = connection.execute(query.limit(1)).scalar()
+        if document is None:
+            raise NotFound("route table", model, "publish a version first")
+        return msgspec.json.decode(document, type=RouteTable)
+
+    def put_route_table(self, table: RouteTable) -> None:
+        """Put a table in force; its generation must be the next one, else StaleGeneration is raised."""
+        current = sa.select(sa.func.coalesce(sa.func.max(_ROUTES.c.generation), 0)).where(
+            _ROUTES.c.model == table.model
+        )
+        row = {"model": table.model, "generation": table.generation, "document": msgspec.json.encode(table).decode()}
+        try:
+            with self._engine.begin() as connection:
+                found = connection.execute(current).scalar_one()
+                if table.generation != found + 1:
+                    raise StaleGeneration(table.model, table.generation, found)
+                connection.execute(_ROUTES.insert().values(row))
+        except sa.exc.IntegrityError as error:
+            raise StaleGeneration(table.model, table.generation, table.generation) from error
+
+    def add_outcomes(self, outcomes: Sequence[Outcome], received_at: float) -> int:
+        """Keep outcomes durably; returns how many were new. One of the same request, trip and event changes nothing."""
+        rows = [
+            {
+                "request_id": outcome.request_id,
+                "id": outcome.id,
+                "event": outcome.event,
+                "at": outcome.at.timestamp(),
+                "actual_s": outcome.actual_s if isinstance(outcome.actual_s, float) else None,
+                "received_at": received_at,
+            }
+            for outcome in outcomes
+        ]
+        if not rows:
+            return 0
+        statement = self._insert(_OUTCOMES).on_conflict_do_nothing().returning(_OUTCOMES.c.event)
+        with self._engine.begin() as connection:
+            return len(connection.execute(statement, rows).all())
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes that all who share the database share; made by whoever asks first."""
+        with self._engine.begin() as connection:
+            value = {"name": name, "value": secrets.token_bytes(32)}
+            connection.execute(self._insert(_SECRETS).values(value).on_conflict_do_nothing())
+            found: bytes = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name)).scalar_one()
+        return found
+
+    def _create_tables(self) -> None:
+        try:
+            _TABLES.create_all(self._engine)
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
+            _TABLES.create_all(self._engine)  # another process made them between the look and the act
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged outcome survives a power cut
+    cursor.close()

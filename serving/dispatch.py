@@ -1,0 +1,153 @@
+"""Who drives to whom: candidates nearby, estimates for those pairs only, costs in seconds, one assignment for all.
+
+Pure: the same riders, drivers and estimates give the same pairs. The clock only times the parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from contracts.clock import Clock, SystemClock
+from contracts.dispatch import Assignment, Drivers, EtaSource, Patience, Places, Riders, line_km
+from contracts.schema import Floats
+from contracts.zones import Positions
+from serving.assignment import Pairs, cheapest
+
+# Below so many pairs, a tree costs more than it saves.
+ALL_PAIRS: Final = 400
+# Sides whose sizes differ by less each need their own nearest: either may be the one that runs short.
+NEARLY_BALANCED: Final = 1.5
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a pair costs, in seconds of pickup time.
+
+    A pair costs `pickup` times the rider's wait for it, plus `cancellation` times the chance that the rider is lost
+    in that time, less `waiting` times the wait so far and `idle` times the driver's idle time.
+    """
+
+    pickup: float = 1.0
+    cancellation: float = 300.0
+    waiting: float = 0.05
+    idle: float = 0.02
+
+    def cost(self, pickup_s: Floats, waited_s: Floats, idle_s: Floats, patience: Patience) -> Floats:
+        """Costs [n] of pairs [n], in seconds."""
+        risk = patience.lost(waited_s, pickup_s)
+        return self.pickup * pickup_s + self.cancellation * risk - self.waiting * waited_s - self.idle * idle_s
+
+
+@dataclass(frozen=True)
+class Straight:
+    """The straight line at one speed (km/h): distance, told in seconds."""
+
+    speed_km_h: float = 12.0
+
+    def seconds(self, origins: Places, destinations: Places, at: float) -> Floats:  # noqa: ARG002 - EtaSource
+        """Seconds [n] along the straight lines."""
+        return line_km(origins, destinations) * 3600 / self.speed_km_h
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All riders at once, at the lowest total cost. A pickup over `max_pickup_s` is not offered."""
+
+    eta: EtaSource
+    weights: Weights = field(default_factory=Weights)
+    patience: Patience = field(default_factory=Patience)
+    neighbours: int = 20
+    max_pickup_s: float = 1800.0
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __call__(self, riders: Riders, drivers: Drivers, at: float) -> Assignment:
+        """Match at the moment `at` (Unix seconds)."""
+        begin = self.clock.monotonic()
+        pairs = nearby(riders.at, drivers.at, self.neighbours)
+        asked = self.clock.monotonic()
+        pickup_s = self.eta.seconds(drivers.at.take(pairs.driver), riders.at.take(pairs.rider), at)
+        answered = self.clock.monotonic()
+        pickup_s = pickup_s + drivers.free_in_s[pairs.driver]
+        cost = self.weights.cost(pickup_s, riders.waiting_s[pairs.rider], drivers.idle_s[pairs.driver], self.patience)
+        cost[pickup_s > self.max_pickup_s] = np.inf
+        made = cheapest(pairs, cost, unmatched=self.weights.pickup * self.max_pickup_s + self.weights.cancellation)
+        matrix_s = answered - asked
+        solve_s = self.clock.monotonic() - begin - matrix_s
+        return Assignment(pairs.rider[made], pairs.driver[made], pickup_s[made], matrix_s, solve_s)
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """One after the other, each to what is nearest by the straight line: the way before batches.
+
+    `first` says whose turn it is: "oldest", the rider who has waited longest takes the nearest driver, or "nearest",
+    the rider and the driver who are closest to one another.
+    """
+
+    eta: EtaSource = field(default_factory=Straight)
+    first: Literal["oldest", "nearest"] = "oldest"
+    max_pickup_s: float = 1800.0
+    clock: Clock = field(default_factory=SystemClock)
+
+    def __call__(self, riders: Riders, drivers: Drivers, at: float) -> Assignment:
+        """Match at the moment `at` (Unix seconds)."""
+        begin = self.clock.monotonic()
+        pairs = (self._oldest if self.first == "oldest" else self._nearest)(riders, drivers)
+        asked = self.clock.monotonic()
+        pickup_s = self.eta.seconds(drivers.at.take(pairs.driver), riders.at.take(pairs.rider), at)
+        answered = self.clock.monotonic()
+        pickup_s = pickup_s + drivers.free_in_s[pairs.driver]
+        near = np.flatnonzero(pickup_s <= self.max_pickup_s)
+        matrix_s = answered - asked
+        return Assignment(pairs.rider[near], pairs.driver[near], pickup_s[near], matrix_s, asked - begin)
+
+    @staticmethod
+    def _oldest(riders: Riders, drivers: Drivers) -> Pairs:
+        spot = drivers.at.on_sphere()
+        turn = np.argsort(-riders.waiting_s, kind="stable")[: len(drivers)]
+        taken = np.empty(len(turn), dtype=np.intp)
+        for i, point in enumerate(riders.at.take(turn).on_sphere()):
+            taken[i] = np.argmin(((spot - point) ** 2).sum(axis=1))
+            spot[taken[i]] = np.inf
+        order = np.argsort(turn)
+        return Pairs(turn[order], taken[order])
+
+    @staticmethod
+    def _nearest(riders: Riders, drivers: Drivers) -> Pairs:
+        gap = ((riders.at.on_sphere()[:, None] - drivers.at.on_sphere()[None]) ** 2).sum(axis=2)
+        driver_of = np.full(len(riders), -1)
+        for _ in range(min(gap.shape)):
+            rider, driver = np.unravel_index(np.argmin(gap), gap.shape)
+            driver_of[rider] = driver
+            gap[rider], gap[:, driver] = np.inf, np.inf
+        rider_rows = np.flatnonzero(driver_of >= 0)
+        return Pairs(rider_rows, driver_of[rider_rows])
+
+
+def nearby(riders: Places, drivers: Places, neighbours: int) -> Pairs:
+    """The pairs worth an estimate: for each of the scarcer side its nearest of the other, by the straight line.
+
+    All pairs where they are few.
+    """
+    n, m = len(riders), len(drivers)
+    if n * m <= max(ALL_PAIRS, min(n, m) * neighbours):
+        return Pairs(np.repeat(np.arange(n), m), np.tile(np.arange(m), n))
+    keys: list[Positions] = []
+    if n <= m * NEARLY_BALANCED:
+        rider, driver = _nearest_of(riders, drivers, neighbours)
+        keys.append(rider * m + driver)
+    if m <= n * NEARLY_BALANCED:
+        driver, rider = _nearest_of(drivers, riders, neighbours)
+        keys.append(rider * m + driver)
+    key = np.unique(np.concatenate(keys))
+    return Pairs(key // m, key % m)
+
+
+def _nearest_of(few: Places, many: Places, neighbours: int) -> tuple[Positions, Positions]:
+    k = min(neighbours, len(many))
+    _, found = cKDTree(many.on_sphere()).query(few.on_sphere(), k=k)
+    return np.repeat(np.arange(len(few)), k), np.asarray(found, dtype=np.intp).ravel()

@@ -1,0 +1,192 @@
+"""The same use cases over gRPC: Open Inference Protocol V2, `tandem.v1.EtaService` and the standard health service."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, TypeVar
+
+import grpc
+import msgspec
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
+
+from contracts.errors import InvalidInput, NotFound, Unavailable
+from contracts.messages import EtaRequest, EtaResponse
+from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
+from serving.proto import open_inference_pb2 as oip
+from serving.proto import tandem_pb2 as tandem
+
+_LOG: Final = logging.getLogger(__name__)
+Rpc = Callable[[Any], Awaitable[Message]]
+In = TypeVar("In", bound=Message)
+
+
+class Estimator(Protocol):
+    """The ETA use case."""
+
+    async def estimate(self, request: EtaRequest) -> EtaResponse:
+        """Answer every trip, or raise InvalidInput."""
+        ...
+
+
+class GrpcApi:
+    """Handlers of one replica; `server_version` is Tandem's own."""
+
+    def __init__(self, estimator: Estimator, inference: InferenceService, server_version: str) -> None:
+        self._estimator = estimator
+        self._inference = inference
+        self._version = server_version
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """Every service, for `grpc.aio.Server.add_generic_rpc_handlers`."""
+        return [
+            _service(
+                "inference.GRPCInferenceService",
+                ServerLive=(self._live, oip.ServerLiveRequest),
+                ServerReady=(self._ready, oip.ServerReadyRequest),
+                ModelReady=(self._model_ready, oip.ModelReadyRequest),
+                ServerMetadata=(self._server_metadata, oip.ServerMetadataRequest),
+                ModelMetadata=(self._model_metadata, oip.ModelMetadataRequest),
+                ModelInfer=(self._infer, oip.ModelInferRequest),
+            ),
+            _service("tandem.v1.EtaService", Predict=(self._predict, tandem.PredictRequest)),
+            _service("grpc.health.v1.Health", Check=(self._health, health_pb2.HealthCheckRequest)),
+        ]
+
+    async def _predict(self, request: tandem.PredictRequest) -> Message:
+        answer = await self._estimator.estimate(_eta_request(request))
+        etas = (
+            tandem.Eta(**{k: v for k, v in msgspec.structs.asdict(eta).items() if v is not msgspec.UNSET})
+            for eta in answer.etas
+        )
+        return tandem.PredictResponse(request_id=answer.request_id, etas=etas)
+
+    async def _live(self, _: oip.ServerLiveRequest) -> Message:
+        return oip.ServerLiveResponse(live=True)
+
+    async def _ready(self, _: oip.ServerReadyRequest) -> Message:
+        return oip.ServerReadyResponse(ready=self._inference.ready())
+
+    async def _model_ready(self, request: oip.ModelReadyRequest) -> Message:
+        self._inference.model(request.name, request.version)
+        return oip.ModelReadyResponse(ready=True)
+
+    async def _server_metadata(self, _: oip.ServerMetadataRequest) -> Message:
+        return oip.ServerMetadataResponse(name=SERVER, version=self._version, extensions=EXTENSIONS)
+
+    async def _model_metadata(self, request: oip.ModelMetadataRequest) -> Message:
+        found = self._inference.metadata(request.name, request.version)
+        spec = oip.ModelMetadataResponse.TensorMetadata
+        return oip.ModelMetadataResponse(
+            name=found.name,
+            versions=found.versions,
+            platform=found.platform,
+            inputs=[spec(name=t.name, datatype=t.datatype, shape=t.shape) for t in found.inputs],
+            outputs=[spec(name=t.name, datatype=t.datatype, shape=t.shape) for t in found.outputs],
+        )
+
+    async def _infer(self, request: oip.ModelInferRequest) -> Message:
+        model = self._inference.model(request.model_name, request.model_version)
+        wanted = tuple(output.name for output in request.outputs)
+        answers = self._inference.infer(model, _inputs(request), wanted)
+        response = oip.ModelInferResponse(
+            model_name=request.model_name, model_version=str(model.manifest.version), id=request.id
+        )
+        for name, values in answers.items():
+            output = response.outputs.add(name=name, datatype=DATATYPE, shape=values.shape)
+            if request.raw_input_contents:  # answered in the form it was asked in
+                response.raw_output_contents.append(values.astype("<f4", copy=False).tobytes())
+            else:
+                output.contents.fp32_contents.extend(values.ravel().tolist())
+        return response
+
+    async def _health(self, request: health_pb2.HealthCheckRequest) -> Message:
+        known = ("", "tandem.v1.EtaService", "inference.GRPCInferenceService")
+        if request.service not in known:
+            raise NotFound("service", request.service[:80], f"there are {', '.join(known[1:])}")
+        status = health_pb2.HealthCheckResponse
+        return status(status=status.SERVING if self._inference.ready() else status.NOT_SERVING)
+
+
+def _service(name: str, **rpcs: tuple[Rpc, type[Message]]) -> grpc.GenericRpcHandler:
+    handlers = {
+        method: grpc.unary_unary_rpc_method_handler(
+            _guarded(rpc), request_deserializer=request.FromString, response_serializer=_serialize
+        )
+        for method, (rpc, request) in rpcs.items()
+    }
+    return grpc.method_handlers_generic_handler(name, handlers)
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _guarded(rpc: Rpc) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Message]]:
+    """Map domain errors to status codes, as `api` maps them to HTTP's."""
+
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+        try:
+            return await rpc(request)
+        except InvalidInput as error:
+            code, words = grpc.StatusCode.INVALID_ARGUMENT, str(error)
+        except NotFound as error:
+            code, words = grpc.StatusCode.NOT_FOUND, str(error)
+        except Unavailable as error:
+            code, words = grpc.StatusCode.UNAVAILABLE, str(error)
+        except Exception:
+            _LOG.exception("%s failed", rpc.__name__)
+            code, words = grpc.StatusCode.INTERNAL, "the server failed; its log has the cause"
+        await context.abort(code, words)
+        raise AssertionError("abort raises")
+
+    return call
+
+
+def _eta_request(request: tandem.PredictRequest) -> EtaRequest:
+    """Read the message as if it were JSON, so that both transports have one set of rules and words."""
+    trips = []
+    for trip in request.trips:
+        given: dict[str, Any] = {"pickup": _place(trip.pickup), "dropoff": _place(trip.dropoff)}
+        if trip.id:
+            given["id"] = trip.id
+        if trip.HasField("at"):
+            try:
+                given["at"] = datetime.fromtimestamp(trip.at.seconds + trip.at.nanos / 1e9, UTC)
+            except (OverflowError, ValueError, OSError):
+                words = f"{trip.at.seconds} seconds is no date"
+                raise InvalidInput(f"trips[{len(trips)}].at", words) from None
+        trips.append(given)
+    whole: dict[str, Any] = {"trips": trips}
+    if request.unit:
+        whole["unit"] = request.unit
+    try:
+        return msgspec.convert(whole, EtaRequest)
+    except msgspec.ValidationError as error:
+        words, _, path = str(error).partition(" - at `$.")
+        raise InvalidInput(path.rstrip("`"), words) from None
+
+
+def _place(place: tandem.Place) -> dict[str, Any]:
+    kind = place.WhichOneof("place")
+    if kind == "zone":
+        return {"zone": place.zone}
+    return {"lat": place.point.lat, "lon": place.point.lon} if kind else {}
+
+
+def _inputs(request: oip.ModelInferRequest) -> dict[str, Tensor]:
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidInput("raw_input_contents", f"has {len(raw)} entries for {len(request.inputs)} inputs")
+    tensors: dict[str, Tensor] = {}
+    for i, given in enumerate(request.inputs):
+        field = f"inputs[{i}]"
+        if given.name in tensors:
+            raise InvalidInput(f"{field}.name", f"{given.name[:80]!r} repeats")
+        if raw:
+            tensors[given.name] = raw_tensor(field, given.datatype, given.shape, raw[i])
+        else:
+            tensors[given.name] = tensor(field, given.datatype, given.shape, given.contents.fp32_contents)
+    return tensors

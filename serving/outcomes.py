@@ -1,0 +1,34 @@
+"""What became of estimates: checked, counted, and kept for good before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from contracts.clock import Clock
+from contracts.errors import InvalidInput
+from contracts.messages import MAX_AT_OFFSET_S, Outcome, OutcomesRequest, OutcomesResponse
+from serving.request_ids import RequestIds
+
+Add = Callable[[Sequence[Outcome], float], int]
+
+
+class Outcomes:
+    """Keeps outcomes of requests that were issued here. Trip ids are matched when labels join the prediction log."""
+
+    def __init__(self, add: Add, request_ids: RequestIds, clock: Clock) -> None:
+        self._add = add
+        self._request_ids = request_ids
+        self._clock = clock
+
+    async def record(self, request: OutcomesRequest) -> OutcomesResponse:
+        """Count accepted, duplicate and unknown; raises InvalidInput for a time more than a year away."""
+        now = self._clock.now()
+        for i, outcome in enumerate(request.outcomes):
+            if abs(outcome.at.timestamp() - now) > MAX_AT_OFFSET_S:
+                raise InvalidInput(f"outcomes[{i}].at", f"{outcome.at.isoformat()} is more than a year from now")
+        known = [outcome for outcome in request.outcomes if self._request_ids.issued(outcome.request_id)]
+        accepted = await asyncio.to_thread(self._add, known, now) if known else 0
+        return OutcomesResponse(
+            accepted=accepted, duplicate=len(known) - accepted, unknown=len(request.outcomes) - len(known)
+        )

@@ -1,0 +1,68 @@
+"""The route table in force and the loaded models that it names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.errors import TandemError, Unavailable
+from contracts.routes import RouteTable
+from serving.artifacts import LoadedModel
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _InForce:
+    table: RouteTable
+    models: dict[int, LoadedModel]
+
+
+class Routing:
+    """Holds every version of the table side by side and swaps tables whole, so that a request sees one or the other."""
+
+    def __init__(self, load: Callable[[int], LoadedModel]) -> None:
+        self._load = load
+        self._in_force: _InForce | None = None
+        self._refused = 0  # generation that failed; a published version never gets better
+
+    @property
+    def table(self) -> RouteTable:
+        """The table in force; raises Unavailable before the first."""
+        return self._current().table
+
+    def champion(self) -> LoadedModel:
+        """The champion; raises Unavailable before the first table."""
+        current = self._current()
+        return current.models[current.table.champion]
+
+    def offer(self, table: RouteTable) -> bool:
+        """Put a newer table in force and say so; one that names a version which can't serve leaves the old in force.
+
+        Loads and warms up new versions, so it takes a while: call it off the event loop. The first table has no
+        incumbent to keep: there the error of loading is raised.
+        """
+        current = self._in_force
+        held = current.table.generation if current else 0
+        if table.generation <= max(held, self._refused):
+            return False
+        models = dict(current.models) if current else {}
+        try:
+            for version in table.versions() - models.keys():
+                models[version] = self._load(version)
+        except TandemError as error:
+            if current is None:
+                raise
+            self._refused = table.generation
+            _LOG.error("route table %d refused, %d stays in force: %s", table.generation, held, error)
+            return False
+        self._in_force = _InForce(table, {version: models[version] for version in table.versions()})
+        _LOG.info("route table %d in force: %s", table.generation, table)
+        return True
+
+    def _current(self) -> _InForce:
+        if self._in_force is None:
+            raise Unavailable("route table", "not_loaded")
+        return self._in_force

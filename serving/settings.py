@@ -1,0 +1,120 @@
+"""One frozen typed object, from the environment; every variable starts with TANDEM_."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from contracts.errors import TandemError
+
+PREFIX: Final = "TANDEM_"
+_HOME: Final = Path(".tandem")
+_REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+
+
+class BadSetting(TandemError):
+    """A variable of the environment can't be used; the message names it, its value and the limit."""
+
+    def __init__(self, variable: str, value: str, limit: str) -> None:
+        super().__init__(f"{variable}={value!r}: must be {limit}")
+        self.variable = variable
+
+
+def _setting(default: Any, words: str, *, low: float = -math.inf, high: float = math.inf) -> Any:
+    return field(default=default, metadata={"words": words, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The serving stack's settings; the metadata of each field is its line in docs/settings.md."""
+
+    home: Path = _setting(_HOME, "directory of data, artifacts, state and logs")  # noqa: RUF009 - field() within
+    host: str = _setting("127.0.0.1", "address the front listens on; anything but loopback opens it to the network")
+    port: int = _setting(8000, "port of the front", low=1, high=65535)
+    replicas: int = _setting(2, "replicas of the online tier", low=1, high=64)
+    redis_url: str = _setting(
+        "", "online store, redis[s]://user:password@host:port/db; the embedded Valkey where empty"
+    )
+    state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
+    feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
+    future_skew_s: float = _setting(60.0, "a stored value stamped further ahead than this is absent", low=0, high=3600)
+    route_poll_ms: float = _setting(500.0, "how often a replica looks for a new route table", low=50, high=60_000)
+    model_threads: int = _setting(1, "threads of one model call", low=1, high=64)
+    drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
+
+    @property
+    def state(self) -> str:
+        """The URL of the SQL database."""
+        return self.state_url or f"sqlite:///{self.home.resolve() / 'state.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """The artifact store's root."""
+        return self.home / "artifacts"
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches the front."""
+        return f"http://{_reachable(self.host)}:{self.port}"
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read TANDEM_* from a mapping such as `os.environ`; raises BadSetting."""
+    values: dict[str, Any] = {}
+    for spec in fields(Settings):
+        variable = PREFIX + spec.name.upper()
+        raw = environ.get(variable)
+        if raw is None or raw == "":
+            continue
+        kind = {"int": int, "float": float, "Path": Path}.get(str(spec.type), str)
+        values[spec.name] = _number(variable, raw, kind, spec.metadata) if kind in (int, float) else kind(raw)
+    settings = Settings(**values)
+    _check_address(settings.host)
+    scheme = urlsplit(settings.redis_url).scheme
+    if settings.redis_url and scheme not in _REDIS_SCHEMES:  # only the scheme is told: the rest may hold a password
+        raise BadSetting("TANDEM_REDIS_URL", f"{scheme}:…", "redis://…, rediss://… or unix://…")
+    return settings
+
+
+def describe() -> str:
+    """The table of docs/settings.md, in Markdown."""
+    rows = ["| variable | default | limits | meaning |", "|---|---|---|---|"]
+    for spec in fields(Settings):
+        if spec.default is MISSING:
+            continue
+        default = f"`{spec.default}`" if str(spec.default) else "empty"
+        low, high = spec.metadata["low"], spec.metadata["high"]
+        limits = f"{low:g} to {high:g}" if math.isfinite(low) else ""
+        rows.append(f"| `{PREFIX}{spec.name.upper()}` | {default} | {limits} | {spec.metadata['words']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _number(variable: str, raw: str, kind: Any, limits: Mapping[str, Any]) -> Any:
+    low, high = limits["low"], limits["high"]
+    words = f"{'a whole number' if kind is int else 'a number'} from {low:g} to {high:g}"
+    try:
+        value = kind(raw)
+    except ValueError:
+        raise BadSetting(variable, raw, words) from None
+    if not low <= value <= high:  # NaN fails it, too
+        raise BadSetting(variable, raw, words)
+    return value
+
+
+def _check_address(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise BadSetting("TANDEM_HOST", host, "an IP address, such as 127.0.0.1") from None
+
+
+def _reachable(host: str) -> str:
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"  # noqa: PLR2004 - IP versions
+    return host if address.version == 4 else f"[{host}]"  # noqa: PLR2004

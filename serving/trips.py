@@ -1,0 +1,81 @@
+"""A request's trips as arrays, and what makes a vector of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import UNSET
+
+from contracts.errors import InvalidInput
+from contracts.heuristic import PairMedian
+from contracts.messages import MAX_AT_OFFSET_S, Place, TripRequest
+from contracts.schema import FeatureSchema, Floats
+from contracts.zones import Positions, Zones
+from serving.places import Locator
+
+
+@dataclass(frozen=True)
+class Trips:
+    """Trips of one request: positions of their zones and start times (epoch seconds), each [n], and their ids."""
+
+    ids: list[str]
+    pickup: Positions
+    dropoff: Positions
+    at: Floats
+
+
+class TripFeatures(Protocol):
+    """What one model family knows of trips; all of it is arithmetic."""
+
+    schema: FeatureSchema
+
+    def keys(self, zones: Zones, trips: Trips) -> Mapping[str, Sequence[str]]:
+        """The store's keys [n] for every role that is looked up."""
+        ...
+
+    def columns(self, zones: Zones, trips: Trips, looked_up: Mapping[str, Floats]) -> Mapping[str, npt.ArrayLike]:
+        """The vector's columns [n] by name."""
+        ...
+
+    def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
+        """The deterministic estimate [n] in seconds, from nothing but the trips."""
+        ...
+
+
+def resolve(requests: Sequence[TripRequest], zones: Zones, locator: Locator, now: float) -> Trips:
+    """Find every trip's zones and time; raises InvalidInput with the field that is not of this city or this year."""
+    rows = len(requests)
+    pickup, dropoff = np.empty(rows, dtype=np.intp), np.empty(rows, dtype=np.intp)
+    at = np.full(rows, now)
+    ids: list[str] = []
+    for i, trip in enumerate(requests):
+        ids.append(trip.id if trip.id is not UNSET else str(i))
+        pickup[i] = _position(trip.pickup, zones, locator, i, "pickup")
+        dropoff[i] = _position(trip.dropoff, zones, locator, i, "dropoff")
+        if trip.at is not UNSET:
+            at[i] = trip.at.timestamp()
+            if abs(at[i] - now) > MAX_AT_OFFSET_S:
+                raise InvalidInput(f"trips[{i}].at", f"{trip.at.isoformat()} is more than a year from now")
+    if len(set(ids)) < rows:
+        repeated = next(i for i, name in enumerate(ids) if name in ids[:i])
+        words = f"{ids[repeated]!r} repeats; a trip without an id is named by its position"
+        raise InvalidInput(f"trips[{repeated}].id", words)
+    return Trips(ids, pickup, dropoff, at)
+
+
+def _position(place: Place, zones: Zones, locator: Locator, trip: int, role: str) -> int:
+    if place.zone is not UNSET:
+        position = zones.index.get(place.zone)
+        if position is None:
+            raise InvalidInput(f"trips[{trip}].{role}.zone", f"the city has no zone {place.zone!r}")
+        return position
+    if place.lat is UNSET or place.lon is UNSET:  # decoding has refused it; the type checker does not know
+        raise InvalidInput(f"trips[{trip}].{role}", "needs either `zone`, or both `lat` and `lon`")
+    position = locator.locate(place.lat, place.lon)
+    if position is None:
+        raise InvalidInput(f"trips[{trip}].{role}", f"lat {place.lat}, lon {place.lon} is outside the served city")
+    return position

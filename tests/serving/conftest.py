@@ -1,0 +1,71 @@
+"""A replica's insides without Ray: the tiny model, a store in memory, a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.state import State
+from contracts.routes import RouteTable
+from serving.api import Api
+from serving.artifacts import load_artifact
+from serving.eta import EtaService
+from serving.features import FeatureReader
+from serving.outcomes import Outcomes
+from serving.request_ids import RequestIds
+from serving.routing import Routing
+from serving.telemetry import Telemetry
+from tests.fakes import LOOKUPS, NOW, SCHEMA, VIEWS, FakeClock, FakeStore, TinyTrips, tiny_artifact
+
+
+@dataclass
+class Replica:
+    """One composed replica and the twins it stands on."""
+
+    api: Api
+    eta: EtaService
+    routing: Routing
+    store: FakeStore
+    clock: FakeClock
+    state: State
+    request: Callable[..., Awaitable[httpx.Response]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let requests go straight into the application."""
+        transport = httpx.ASGITransport(app=self.api)
+
+        async def request(method: str, path: str, **kwargs: Any) -> httpx.Response:
+            async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:
+                return await client.request(method, path, **kwargs)
+
+        self.request = request
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Replica:
+    """A replica that is ready."""
+    clock, store = FakeClock(), FakeStore()
+    store.put("city_live", "nyc", NOW - 5, 10.0)
+    for zone in ("1", "2", "3"):
+        store.put("zone_live", zone, NOW - 5, 3.0, 4.0)
+    state = State(f"sqlite:///{tmp_path / 'state.db'}")
+    request_ids = RequestIds(state.secret("request_ids"))
+    artifact = tiny_artifact(tmp_path / "eta@1")
+    routing = Routing(lambda _version: load_artifact(artifact, schema=SCHEMA))
+    routing.offer(RouteTable(model="eta", generation=1, champion=1))
+    telemetry = Telemetry()
+    eta = EtaService(
+        routing=routing,
+        trips=TinyTrips(),
+        features=FeatureReader(store, VIEWS, LOOKUPS, deadline_s=0.05, future_skew_s=60),
+        request_ids=request_ids,
+        telemetry=telemetry,
+        clock=clock,
+    )
+    api = Api(eta, Outcomes(state.add_outcomes, request_ids, clock), telemetry)
+    return Replica(api, eta, routing, store, clock, state)

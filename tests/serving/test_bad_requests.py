@@ -1,0 +1,38 @@
+"""A wrong input is a 4xx problem document that names the field; never a 5xx."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from serving.api import Api
+from tests.bad_requests import BadRequest, bad_requests
+from tests.serving.conftest import Replica
+
+
+def test_a_thousand_bad_requests(replica: Replica) -> None:
+    """Every one of 1,000 mixed bad requests gets its status and, where there is one, its field's name."""
+    for request, response in asyncio.run(_send(replica.api, bad_requests(1000))):
+        check(request, response)
+
+
+async def _send(api: Api, requests: list[BadRequest]) -> list[tuple[BadRequest, httpx.Response]]:
+    transport = httpx.ASGITransport(app=api)
+    async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:
+        return [(r, await client.request(r.method, r.path, content=r.body, headers=dict(r.headers))) for r in requests]
+
+
+def check(request: BadRequest, response: httpx.Response) -> None:
+    """Compare an answer with what the request calls for."""
+    words = f"{request.kind}: {response.status_code} {response.text[:300]}"
+    assert response.status_code == request.status, words
+    assert response.headers["content-type"] == "application/problem+json", words
+    problem = response.json()
+    assert problem["status"] == request.status, words
+    assert set(problem) == {"type", "title", "status", "detail", "errors"}, words
+    assert [error["field"] for error in problem["errors"]] == ([request.field] if request.field else []), words
+    if request.status == 400 and "JSON" in problem["detail"]:
+        assert "byte" in problem["detail"], words
+    if request.status == 405:
+        assert "POST" in response.headers["allow"]
