@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up down test check lint bench lock
+.PHONY: up down test check lint bench lock proto
 up: $(VENV)/.runtime
 	$(BIN)/tandem up
 
@@ -27,6 +27,9 @@ bench: $(VENV)/.dev
 lock:
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+proto: $(VENV)/.dev
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serving/proto/*.proto
 
 # uv installs the locked set in seconds where pip takes minutes; it comes from the registry as a wheel.
 $(BIN)/uv:

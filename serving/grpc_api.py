@@ -106,8 +106,9 @@ class GrpcApi:
         known = ("", "tandem.v1.EtaService", "inference.GRPCInferenceService")
         if request.service not in known:
             raise NotFound("service", request.service[:80], f"there are {', '.join(known[1:])}")
-        status = health_pb2.HealthCheckResponse
-        return status(status=status.SERVING if self._inference.ready() else status.NOT_SERVING)
+        kind = health_pb2.HealthCheckResponse
+        answer: Message = kind(status=kind.SERVING if self._inference.ready() else kind.NOT_SERVING)
+        return answer
 
 
 def _service(name: str, **rpcs: tuple[Rpc, type[Message]]) -> grpc.GenericRpcHandler:
@@ -121,7 +122,7 @@ def _service(name: str, **rpcs: tuple[Rpc, type[Message]]) -> grpc.GenericRpcHan
 
 
 def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 def _guarded(rpc: Rpc) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Message]]:
@@ -136,7 +137,7 @@ def _guarded(rpc: Rpc) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Aw
             code, words = grpc.StatusCode.NOT_FOUND, str(error)
         except Unavailable as error:
             code, words = grpc.StatusCode.UNAVAILABLE, str(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last line of defence: logged, and told as INTERNAL
             _LOG.exception("%s failed", rpc.__name__)
             code, words = grpc.StatusCode.INTERNAL, "the server failed; its log has the cause"
         await context.abort(code, words)
@@ -147,7 +148,7 @@ def _guarded(rpc: Rpc) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Aw
 
 def _eta_request(request: tandem.PredictRequest) -> EtaRequest:
     """Read the message as if it were JSON, so that both transports have one set of rules and words."""
-    trips = []
+    trips: list[dict[str, Any]] = []
     for trip in request.trips:
         given: dict[str, Any] = {"pickup": _place(trip.pickup), "dropoff": _place(trip.dropoff)}
         if trip.id:

@@ -78,7 +78,7 @@ class InferenceService:
         return ModelMetadata(name, versions, PLATFORM, (TensorSpec(INPUT, DATATYPE, (-1, model.onnx.width)),), outputs)
 
     def infer(self, model: LoadedModel, inputs: Mapping[str, Tensor], wanted: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Run a version on ``features`` float32 [n, width]; returns the wanted outputs (all where none is named), [n, 1].
+        """Run a version on ``features`` float32 [n, width]; returns the wanted outputs (all, if none), [n, 1].
 
         Raises InvalidInput for another tensor, another shape, more than 512 rows, or a row the model has no number for.
         """

@@ -38,6 +38,10 @@ class Routing:
         current = self._current()
         return current.models[current.table.champion]
 
+    def loaded(self) -> dict[str, LoadedModel]:
+        """Return every version of the table in force, by its number in words."""
+        return {str(version): model for version, model in self._current().models.items()}
+
     def offer(self, table: RouteTable) -> bool:
         """Put a newer table in force and say so; one that names a version which can't serve leaves the old in force.
 
