@@ -91,6 +91,23 @@ def slices(borough: Sequence[str], hour: npt.NDArray[Any], weekday: npt.NDArray[
     }
 
 
+def compare(
+    actual_s: Floats, models: Mapping[str, Estimates], day: npt.NDArray[np.int64], *, baseline: str, seed: int
+) -> dict[str, dict[str, float]]:
+    """All figures of each model on the same trips [n], with the 95 % interval of its MAE.
+
+    `below_baseline` is the share of the baseline's MAE that a model saves.
+    """
+    table: dict[str, dict[str, float]] = {}
+    for name, estimates in models.items():
+        low, high = mae_interval(actual_s, estimates.eta_s, day, seed=seed)
+        figures = score(actual_s, estimates.eta_s) | score_range(actual_s, estimates)
+        table[name] = {**figures, "mae_low_s": low, "mae_high_s": high}
+    for figures in table.values():
+        figures["below_baseline"] = 1.0 - figures["mae_s"] / table[baseline]["mae_s"]
+    return table
+
+
 def score_slices(
     actual_s: Floats, estimates: Estimates, labels: Mapping[str, Labels]
 ) -> dict[str, dict[str, dict[str, float]]]:
