@@ -1,0 +1,5 @@
+"""Side-by-side benchmarks, run as ``python -m bench``; nothing in the product imports them.
+
+`load` sends requests at intended times, `rows` says how each tool is started and spoken to, `apps` holds the code that
+runs inside the tools, `serving` sequences the turns and `report` writes what came out.
+"""

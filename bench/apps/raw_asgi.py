@@ -1,0 +1,46 @@
+"""The limit of table A: a raw ASGI function that speaks the Open Inference Protocol."""
+
+import msgspec
+import numpy as np
+from onnx_model import OUTPUTS, Model
+
+
+class Tensor(msgspec.Struct):
+    """An Open Inference tensor."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float]
+
+
+class Request(msgspec.Struct):
+    """The part of the request that is read."""
+
+    inputs: list[Tensor]
+
+
+model = Model()
+decode = msgspec.json.Decoder(Request).decode
+encode = msgspec.json.Encoder().encode
+
+
+async def app(scope, receive, send):
+    """Answer any POST as an inference request."""
+    if scope["type"] != "http":
+        return
+    message = await receive()
+    body = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        body += message["body"]
+    (tensor,) = decode(body).inputs
+    results = model.run(np.array(tensor.data, dtype=np.float32).reshape(tensor.shape))
+    outputs = [
+        {"name": name, "shape": [len(values), 1], "datatype": "FP32", "data": values[:, 0].tolist()}
+        for name, values in zip(OUTPUTS, results, strict=True)
+    ]
+    answer = encode({"model_name": "eta", "outputs": outputs})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})

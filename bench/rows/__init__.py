@@ -1,0 +1,1 @@
+"""The tools that are compared, one file each, in the order of the tables."""

@@ -1,0 +1,131 @@
+"""The suite `serving`: every row in turn, then every row again, so that drift of the machine meets all alike."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.onnx_session import OnnxModel
+from bench.exercise import Exercise, WrongAnswers
+from bench.peers import NotInstalled, environment, versions
+from bench.ports import free_port
+from bench.rows.protocol import Row, Site
+from bench.server import NotReady
+from bench.turn import Plan, take_turn
+from bench.vectors import items, pool, stand_in
+
+
+def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure rows and return plain data: the machine, the plan, the model, and each row's turns and medians.
+
+    A row that can't be installed, does not start or answers wrongly keeps the reason in `status` and takes no more turns.
+    """
+    begun = time.monotonic()
+    cache = home / "bench"
+    artifact = _newest(home / "artifacts")
+    path = artifact / "eta.onnx" if artifact else stand_in(cache / "stand-in.onnx")
+    model = OnnxModel(path.read_bytes())
+    vectors = pool(model, artifact / "golden.parquet" if artifact else None)
+    exercise = Exercise(items(vectors), model.run(vectors)[0])
+    records = {row.name: _record(row) for row in rows}
+    known: dict[str, dict[int, float]] = {row.name: {} for row in rows}
+    own = os.sched_getaffinity(0)
+    for turn in range(plan.turns):
+        for row in rows:
+            record = records[row.name]
+            if record["status"] != "ok":
+                continue
+
+            def told(words: str, name: str = row.name, turn: int = turn) -> None:
+                say(f"[{turn + 1}/{plan.turns}] {name}: {words}")
+
+            try:
+                folder = environment(row.peer, cache / "peers")
+                record["versions"] = versions(row.packages, folder)
+                scratch = cache / "scratch"
+                scratch.mkdir(parents=True, exist_ok=True)
+                site = Site(bin=folder, model=path.resolve(), port=free_port(), scratch=scratch.resolve(), home=home)
+                taken = take_turn(row, site, exercise, plan, seed=turn + 1, known=known[row.name], say=told)
+                record["turns"].append(taken)
+            except (NotInstalled, NotReady, WrongAnswers) as error:
+                record["status"] = f"{type(error).__name__}: {error}"
+                told(record["status"])
+            finally:
+                os.sched_setaffinity(0, own)
+    for record in records.values():
+        record["median"] = summary(record["turns"])
+    return {
+        "suite": "serving",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "took_s": round(time.monotonic() - begun),
+        "machine": _machine(),
+        "plan": asdict(plan),
+        "model": {
+            "file": artifact.name if artifact else "stand-in of the student's size",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+            "width": model.width,
+        },
+        "distinct_items": len(exercise.items),
+        "rows": list(records.values()),
+    }
+
+
+def summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over turns: ready_s, memory_mib, highest by size, and each fixed step; a step is kept if most turns ran it."""
+    if not turns:
+        return {}
+    steps: dict[tuple[int, float], list[dict[str, Any]]] = {}
+    for turn in turns:
+        for measured in turn["steps"]:
+            steps.setdefault((measured["size"], measured["outcome"]["rate"]), []).append(measured)
+    return {
+        "ready_s": _median([turn["ready_s"] for turn in turns]),
+        "memory_mib": _median([turn["memory_mib"] for turn in turns]),
+        "highest": {size: _median([turn["highest"][size] for turn in turns]) for size in turns[0]["highest"]},
+        "steps": [
+            {
+                "size": size,
+                "rate": rate,
+                **{key: _median([m["outcome"][key] for m in taken]) for key in ("p50_ms", "p95_ms", "p99_ms")},
+                "failed": sum(sum(m["outcome"]["errors"].values()) for m in taken),
+                "cpu_s_per_1000": _median([m["cpu_s_per_1000"] for m in taken if m["cpu_s_per_1000"] is not None]),
+            }
+            for (size, rate), taken in steps.items()
+            if 2 * len(taken) > len(turns)
+        ],
+    }
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return round(statistics.median(values), 4) if values else None
+
+
+def _record(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name, "table": row.table, "settings": row.settings, "source": row.source,
+        "versions": {}, "status": "ok", "turns": [],
+    }  # fmt: skip
+
+
+def _newest(store: Path) -> Path | None:
+    """Find the highest published version of the ETA model."""
+    published = [path for path in store.glob("eta@*") if (path / "eta.onnx").exists()]
+    return max(published, key=lambda path: int(path.name.partition("@")[2]), default=None)
+
+
+def _machine() -> dict[str, Any]:
+    words = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.partition(":")[2].strip() for line in words if line.startswith("model name")), "?")
+    return {
+        "cpu": model, "cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }  # fmt: skip

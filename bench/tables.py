@@ -1,0 +1,17 @@
+"""The rows of both tables, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from bench.rows import bentoml, fastapi, litserve, mlflow, mlserver, ray_haproxy, ray_serve, raw_asgi
+from bench.rows.protocol import Row
+
+ROWS: tuple[Row, ...] = (
+    raw_asgi.ROW,
+    fastapi.ROW,
+    mlserver.ROW,
+    ray_haproxy.ROW,
+    litserve.ROW,
+    bentoml.ROW,
+    mlflow.ROW,
+    ray_serve.ROW,
+)
