@@ -91,21 +91,46 @@ def slices(borough: Sequence[str], hour: npt.NDArray[Any], weekday: npt.NDArray[
     }
 
 
-def compare(
-    actual_s: Floats, models: Mapping[str, Estimates], day: npt.NDArray[np.int64], *, baseline: str, seed: int
-) -> dict[str, dict[str, float]]:
-    """All figures of each model on the same trips [n], with the 95 % interval of its MAE.
+@dataclass(frozen=True)
+class Assessment:
+    """Models by name on the same trips: point figures, figures of the range where there is one, figures by slice."""
 
-    `below_baseline` is the share of the baseline's MAE that a model saves.
+    table: dict[str, dict[str, float]]
+    ranges: dict[str, dict[str, float]]
+    slices: dict[str, dict[str, dict[str, dict[str, float]]]]
+
+    def flat(self) -> dict[str, float]:
+        """Figures over all trips under names such as ``student.mae_s``."""
+        rows = [*self.table.items(), *self.ranges.items()]
+        return {f"{model}.{figure}": value for model, figures in rows for figure, value in figures.items()}
+
+
+def assess(
+    actual_s: Floats,
+    models: Mapping[str, Estimates],
+    labels: Mapping[str, Labels],
+    day: npt.NDArray[np.int64],
+    *,
+    baseline: str,
+    seed: int,
+) -> Assessment:
+    """Judge models on the same trips [n], labelled by slice and day.
+
+    `below_baseline` is the share of the baseline's MAE that a model saves; `mae_low_s`..`mae_high_s` holds the MAE
+    with 95 %.
     """
     table: dict[str, dict[str, float]] = {}
     for name, estimates in models.items():
         low, high = mae_interval(actual_s, estimates.eta_s, day, seed=seed)
-        figures = score(actual_s, estimates.eta_s) | score_range(actual_s, estimates)
-        table[name] = {**figures, "mae_low_s": low, "mae_high_s": high}
+        table[name] = {**score(actual_s, estimates.eta_s), "mae_low_s": low, "mae_high_s": high}
     for figures in table.values():
         figures["below_baseline"] = 1.0 - figures["mae_s"] / table[baseline]["mae_s"]
-    return table
+    ranges = {name: score_range(actual_s, estimates) for name, estimates in models.items()}
+    return Assessment(
+        table=table,
+        ranges={name: figures for name, figures in ranges.items() if figures},
+        slices={name: score_slices(actual_s, estimates, labels) for name, estimates in models.items()},
+    )
 
 
 def score_slices(

@@ -48,7 +48,6 @@ class TrainingSettings:
     teacher: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=400, leaves=255, learning_rate=0.05))
     student: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=200, leaves=63, learning_rate=0.1))
     zones_only: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=150, leaves=31, learning_rate=0.1))
-    half_life_days: float = 0.0  # a trip's weight halves with this age; 0: every trip weighs the same
     holdout_share: float = 0.15  # of the training days, the last: what the 80 % range is calibrated on
     test_share: float = 0.15  # of the time span, where no first test day is given
     parity_rows: int = 100_000

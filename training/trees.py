@@ -16,23 +16,17 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to learn from: vectors float32 [n, F], durations in seconds [n], weights [n]."""
+    """Rows to learn from: vectors float32 [n, F] and durations in seconds [n]."""
 
     matrix: Matrix
     duration_s: Floats
-    weight: Floats
 
     def __len__(self) -> int:
         return len(self.duration_s)
 
     def rows(self, which: slice) -> Examples:
         """Some of the rows."""
-        return Examples(self.matrix[which], self.duration_s[which], self.weight[which])
-
-
-def recency_weight(age_days: Floats, half_life_days: float) -> Floats:
-    """Weights [n] that halve with each half-life of age; 1 where the half-life is 0."""
-    return np.exp2(-age_days / half_life_days) if half_life_days else np.ones_like(age_days)
+        return Examples(self.matrix[which], self.duration_s[which])
 
 
 def log_target(examples: Examples, offset: int | None) -> Floats:
@@ -46,5 +40,5 @@ def fit_trees(
 ) -> lgb.Booster:
     """Fit an ensemble; `tick` is called after every tree."""
     parameters = settings.parameters(seed)
-    data = lgb.Dataset(examples.matrix, log_target(examples, offset), weight=examples.weight, params=parameters)
+    data = lgb.Dataset(examples.matrix, log_target(examples, offset), params=parameters)
     return lgb.train(parameters, data, settings.rounds, callbacks=[lambda _: tick()])

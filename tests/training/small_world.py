@@ -39,7 +39,7 @@ def draw(rows: int, seed: int = 0) -> Examples:
     matrix[rng.random(rows) < 0.6, 8] = np.nan
     log_s = matrix[:, OFFSET] + 0.3 * matrix[:, 0] + 0.1 * np.sin(matrix[:, 3]) + 0.2 * matrix[:, 7] * matrix[:, 1]
     log_s += np.where(np.isnan(matrix[:, 5]), 0.4, 0.1 * np.nan_to_num(matrix[:, 5])) + rng.normal(0, 0.2, rows)
-    return Examples(matrix, np.clip(np.exp(log_s.astype(np.float64)), 60, 7200), np.ones(rows))
+    return Examples(matrix, np.clip(np.exp(log_s.astype(np.float64)), 60, 7200))
 
 
 def export(raw: lgb.Booster, head: Head) -> Exported:

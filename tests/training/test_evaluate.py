@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluate import Estimates, mae_interval, quantile_loss, score, score_range, score_slices, slices
+from training.evaluate import Estimates, assess, mae_interval, quantile_loss, score, score_range, score_slices, slices
 
 ACTUAL = np.array([100.0, 200.0, 400.0, 1000.0])
 ETA = np.array([110.0, 180.0, 400.0, 1200.0])
@@ -62,3 +62,15 @@ def test_days_are_resampled_whole() -> None:
     low, high = mae_interval(actual, eta, day, seed=0)
     assert low == pytest.approx(10.0)
     assert high > 50.0
+
+
+def test_models_are_judged_side_by_side() -> None:
+    """The baseline saves nothing on itself; a range is judged where there is one; every figure has a flat name."""
+    models = {"plain": Estimates(ETA * 1.3), "better": Estimates(ETA, ETA * 0.5, ETA * 2)}
+    labels = {"week": np.array(["weekday"] * 4, dtype=object)}
+    found = assess(ACTUAL, models, labels, np.arange(4), baseline="plain", seed=0)
+    assert found.table["plain"]["below_baseline"] == 0.0
+    assert found.table["better"]["below_baseline"] == pytest.approx(1 - 57.5 / found.table["plain"]["mae_s"])
+    assert list(found.ranges) == ["better"]
+    assert found.slices["better"]["week"]["weekday"]["mae_s"] == found.flat()["better.mae_s"] == pytest.approx(57.5)
+    assert found.flat()["better.coverage"] == 1.0

@@ -7,11 +7,11 @@ import pytest
 
 from contracts.errors import InvalidInput
 from tests.training.small_world import OFFSET, SMALL, draw
-from training.baselines import fit_haversine_speed, fit_pair_median
+from training.baselines import fit_pair_median, speed_by_hour
 from training.settings import TrainingSettings, override
 from training.student import fit_student, range_factors
 from training.teacher import fit_teacher
-from training.trees import Examples, recency_weight
+from training.trees import Examples
 
 
 def test_both_tiers_beat_the_reference_and_the_range_covers(examples: Examples) -> None:
@@ -50,20 +50,13 @@ def test_pair_median_falls_back_to_the_speed_of_the_hour() -> None:
     eta_s = heuristic.predict(["1>2", "9>9", "9>9"], np.full(3, 2000.0), np.array([8, 9, 3]))
     assert eta_s == pytest.approx([200.0, 200.0, 2000.0 / (7000 / 1600)])
     assert heuristic.low_factor <= 1.0 <= heuristic.high_factor
-    speed = fit_haversine_speed(distance_m, hour, duration_s)
-    assert speed.predict(np.array([4000.0]), np.array([9])) == pytest.approx([400.0])
-
-
-def test_weights_halve_with_age() -> None:
-    """Zero says that age does not matter."""
-    assert recency_weight(np.array([0.0, 30.0, 60.0]), 30.0) == pytest.approx([1.0, 0.5, 0.25])
-    assert recency_weight(np.array([0.0, 30.0]), 0.0) == pytest.approx([1.0, 1.0])
+    assert speed_by_hour(distance_m, hour, duration_s)[9] == pytest.approx(10.0)
 
 
 def test_settings_change_by_dotted_name() -> None:
     """Text from a command line becomes the type of the default; what is unknown or no number is named."""
-    changed = override(TrainingSettings(), {"teacher.rounds": "12", "half_life_days": 60, "seed": 3})
-    assert (changed.teacher.rounds, changed.half_life_days, changed.seed) == (12, 60.0, 3)
+    changed = override(TrainingSettings(), {"teacher.rounds": "12", "test_share": "0.5", "seed": 3})
+    assert (changed.teacher.rounds, changed.test_share, changed.seed) == (12, 0.5, 3)
     assert changed.student == TrainingSettings().student
     with pytest.raises(InvalidInput, match=r"teacher\.depth: unknown setting"):
         override(TrainingSettings(), {"teacher.depth": 3})
