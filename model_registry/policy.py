@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -15,7 +16,6 @@ from contracts.errors import TandemError
 
 Seconds = Annotated[float, Meta(gt=0)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
-Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Role = Literal["viewer", "operator", "admin"]
 Gate = Literal["shadow", "canary", "ab", "promote"]
@@ -101,7 +101,7 @@ class Decide(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything a rollout goes by; a copy travels with the rollout, so that editing the file changes no running one."""
+    """Everything a rollout goes by; a copy travels with the rollout, whatever the file says later."""
 
     model: Annotated[str, Meta(min_length=1, max_length=63)]
     interval: Seconds
@@ -156,6 +156,8 @@ class _Loader(yaml.SafeLoader):
 def _with_seconds(tree: Any, where: str) -> Any:
     if isinstance(tree, list):
         return [_with_seconds(item, f"{where}[{i}]") for i, item in enumerate(tree)]
+    if isinstance(tree, float) and not math.isfinite(tree):
+        raise PolicyInvalid(where, f"{tree} bounds nothing")
     if not isinstance(tree, dict):
         return tree
     out: dict[Any, Any] = {}
@@ -214,5 +216,9 @@ def _check_guardrail(guardrail: Guardrail, where: str) -> None:
         raise PolicyInvalid(where, "`sequential: true` goes with srm_p_value, and only with it")
     if guardrail.hard and metric not in (*PROPORTIONS, *QUANTILES):
         raise PolicyInvalid(f"{where}.hard", f"is for rates and latencies, not for {metric}")
-    if metric in PROPORTIONS and not 0 <= (guardrail.max or 0.0) < 1:
-        raise PolicyInvalid(f"{where}.max", f"{guardrail.max} is not a share within 0 and 1")
+    hard = guardrail.hard.max if guardrail.hard else None
+    limits = [limit for limit in (guardrail.min, guardrail.max, hard) if limit is not None]
+    share = metric in (*PROPORTIONS, "srm_p_value")
+    for limit in limits:
+        if limit < 0 or (share and limit >= 1) or (metric not in PROPORTIONS and limit == 0):
+            raise PolicyInvalid(where, f"a bound of {limit:g} on {metric} can never, or must always, be broken")

@@ -44,7 +44,7 @@ def normal_quantile(probability: float) -> float:
     return float(special.ndtri(probability))
 
 
-def welch(
+def welch(  # noqa: PLR0917 - the public signature
     sum_a: float, sumsq_a: float, n_a: int, sum_b: float, sumsq_b: float, n_b: int, alpha: float = 0.05
 ) -> Difference:
     """Compare the means of two samples of unequal variance, from their sums; raises ValueError below two each."""

@@ -1,0 +1,77 @@
+"""What the judge is shown: counts by arm in cells of time that merge by addition, and sums over experiment units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from model_registry.histogram import Histogram
+
+
+class Arm(Struct, frozen=True, forbid_unknown_fields=True):
+    """One arm in one cell of time.
+
+    `errors` are the arm's own failures, before any fallback hides them; `fallbacks` is what callers got. Labels stand in
+    the cell in which they became mature (prediction time + one cut, the same for both arms: short trips report first).
+    """
+
+    requests: int = 0
+    errors: int = 0
+    fallbacks: int = 0
+    latency: Histogram = Histogram()  # ms, request to answer
+    model: Histogram = Histogram()  # ms, the model alone
+    labels: int = 0
+    abs_error_sum: float = 0.0  # seconds
+    abs_error_sumsq: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be: a share below 0 would pass every bound."""
+        if not (0 <= self.errors <= self.requests and 0 <= self.fallbacks <= self.requests and self.labels >= 0):
+            raise ValueError(f"{self.errors} errors and {self.fallbacks} fallbacks of {self.requests} requests")
+
+
+class Cell(Struct, frozen=True, forbid_unknown_fields=True):
+    """Both arms over the same span of time, from `at` (epoch seconds) to the next cell."""
+
+    at: float
+    champion: Arm
+    candidate: Arm
+
+
+class Moments(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sums over units of one arm: y is the unit's mean metric, x the same before the experiment (0 where not known)."""
+
+    n: int = 0
+    y: float = 0.0
+    yy: float = 0.0
+    x: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+
+
+class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything since the present step was entered, and nothing from before.
+
+    `cells` are oldest first; the oldest may be left out where every guardrail's window is full without them. `samples`
+    are the candidate's requests, `units` the distinct units (champion, candidate), `ab` the moments in that order.
+    """
+
+    cells: tuple[Cell, ...] = ()
+    samples: int = 0
+    units: tuple[int, int] = (0, 0)
+    ab: tuple[Moments, Moments] | None = None
+
+
+def window(
+    cells: Sequence[Cell], *, since: float, needed: int, count: Callable[[Arm], int]
+) -> tuple[Sequence[Cell], int]:
+    """The shortest run of newest cells back to `since` that holds `needed` of the candidate, and how many it holds.
+
+    Low traffic thus lengthens the window instead of emptying it, as far back as the step's start.
+    """
+    held, first = 0, len(cells)
+    while first > 0 and (cells[first - 1].at >= since or held < needed):
+        first -= 1
+        held += count(cells[first].candidate)
+    return cells[first:], held

@@ -1,0 +1,153 @@
+"""One guardrail, one verdict: Pass, Fail, Inconclusive or NoData, with its reason in words.
+
+A Fail is a breach that is proven: the one-sided bound, and not the estimate, lies beyond the limit. A Pass is an estimate
+within the limit from enough samples. Between the two the verdict is Inconclusive, and without samples NoData.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Final
+
+from msgspec import Struct
+
+from model_registry import histogram
+from model_registry.bounds import exact_lower
+from model_registry.evidence import Arm, Cell, Evidence, window
+from model_registry.policy import PROPORTIONS, QUANTILES, Guardrail
+from model_registry.stats import normal_quantile, sequential_srm_p_value
+
+ALPHA: Final = 0.001  # a look at a candidate that stands exactly on the limit
+HARD_ALPHA: Final = 1e-4  # acts without a second look
+_QUANTILE: Final = 0.99
+_COUNTS: Final[dict[str, Callable[[Arm], int]]] = {
+    "error_rate": attrgetter("errors"),
+    "fallback_rate": attrgetter("fallbacks"),
+}
+_TIMES: Final[dict[str, Callable[[Arm], histogram.Histogram]]] = {
+    "latency_p99_ms": attrgetter("latency"),
+    "model_p99_ms": attrgetter("model"),
+}
+
+
+class Outcome(enum.StrEnum):
+    """What a guardrail says."""
+
+    PASS = "Pass"  # noqa: S105 - no password
+    FAIL = "Fail"
+    INCONCLUSIVE = "Inconclusive"
+    NO_DATA = "NoData"
+
+
+class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
+    """An outcome, of which guardrail, and why; `at_once` marks a broken hard bound."""
+
+    guardrail: str
+    outcome: Outcome
+    reason: str
+    at_once: bool = False
+
+
+class _Breach(Struct, frozen=True):
+    """An estimate with its lower bound, in the metric's unit."""
+
+    estimate: float
+    lower: float
+
+
+def judge(guardrail: Guardrail, evidence: Evidence, percent: float, now: float) -> Verdict:
+    """Judge the candidate, which gets `percent` of the units, on the newest `for` seconds (longer at low traffic)."""
+    if guardrail.metric in PROPORTIONS or guardrail.metric in QUANTILES:
+        return _against_constant(guardrail, evidence.cells, now)
+    if guardrail.metric == "mae_ratio":
+        return _against_champion(guardrail, evidence.cells, now)
+    return _sample_ratio(guardrail, evidence.units, percent)
+
+
+def _against_constant(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:
+    metric, limit = guardrail.metric, guardrail.max or 0.0
+    if guardrail.hard:
+        newest, n = window(cells, since=now, needed=guardrail.hard.min_samples, count=_requests(metric))
+        if n >= guardrail.hard.min_samples:
+            found = _measure(metric, [cell.candidate for cell in newest], HARD_ALPHA)
+            if found.lower > guardrail.hard.max:
+                return _breached(guardrail, guardrail.hard.max, found, n, newest, HARD_ALPHA)
+    part, n = window(cells, since=now - guardrail.for_s, needed=guardrail.min_samples, count=_requests(metric))
+    if n < guardrail.min_samples:
+        return Verdict(metric, Outcome.NO_DATA, f"{metric}: {n} samples of the {guardrail.min_samples} needed")
+    found = _measure(metric, [cell.candidate for cell in part], ALPHA)
+    if found.lower > limit:
+        return _breached(guardrail, limit, found, n, part, ALPHA)
+    return _within(metric, f"{metric} {found.estimate:.4g}", found.estimate <= limit, limit, n)
+
+
+def _breached(
+    guardrail: Guardrail, limit: float, found: _Breach, n: int, cells: Sequence[Cell], alpha: float
+) -> Verdict:
+    metric = guardrail.metric
+    words = f"{metric} {found.estimate:.4g}, surely above {found.lower:.4g}, limit {limit:g}, {n} samples"
+    champion = [cell.champion for cell in cells]
+    if any(map(_requests(metric), champion)) and _measure(metric, champion, alpha).lower > limit:
+        return Verdict(metric, Outcome.INCONCLUSIVE, f"{words}; the champion breaches it too: the platform is sick")
+    return Verdict(metric, Outcome.FAIL, words, at_once=alpha == HARD_ALPHA)
+
+
+def _requests(metric: str) -> Callable[[Arm], int]:
+    if metric in PROPORTIONS:
+        return attrgetter("requests")
+    times = _TIMES[metric]
+    return lambda arm: times(arm).n
+
+
+def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> _Breach:
+    if metric in PROPORTIONS:
+        count, n = sum(map(_COUNTS[metric], arms)), sum(arm.requests for arm in arms)
+        return _Breach(count / n, exact_lower(count, n, alpha))
+    merged = histogram.merge(map(_TIMES[metric], arms))
+    return _Breach(merged.quantile(_QUANTILE), merged.interval(_QUANTILE, alpha).low)
+
+
+def _against_champion(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:
+    metric, limit, needed = guardrail.metric, guardrail.max or 0.0, guardrail.min_labels
+    part, n = window(cells, since=now - guardrail.for_s, needed=needed, count=attrgetter("labels"))
+    fewest = min(n, sum(cell.champion.labels for cell in part))
+    if fewest < needed:
+        return Verdict(metric, Outcome.NO_DATA, f"{metric}: {fewest} mature labels of the {needed} needed in each arm")
+    mean, var = _mean([cell.candidate for cell in part])
+    base, base_var = _mean([cell.champion for cell in part])
+    # The same as a bound on the ratio, without dividing by a mean that is itself uncertain (Fieller).
+    excess = mean - limit * base
+    ratio = mean / base if base else math.inf
+    words = f"{metric} {ratio:.4f} ({mean:.1f} s to the champion's {base:.1f} s)"
+    if excess - normal_quantile(1 - ALPHA) * math.sqrt(var + limit**2 * base_var) > 0:
+        return Verdict(metric, Outcome.FAIL, f"{words}, surely above the limit {limit:g}, {n} labels")
+    return _within(metric, words, excess <= 0, limit, n)
+
+
+def _mean(arms: Sequence[Arm]) -> tuple[float, float]:
+    """The mean absolute error and that mean's variance."""
+    n = sum(arm.labels for arm in arms)
+    mean = sum(arm.abs_error_sum for arm in arms) / n
+    spread = sum(arm.abs_error_sumsq for arm in arms) / n - mean**2
+    return mean, max(spread, 0.0) / max(n - 1, 1)
+
+
+def _sample_ratio(guardrail: Guardrail, units: tuple[int, int], percent: float) -> Verdict:
+    metric, limit = guardrail.metric, guardrail.min or 0.0
+    if not 0.0 < percent < 100.0:  # noqa: PLR2004 - per cent
+        return Verdict(metric, Outcome.PASS, f"{metric}: this step does not split the units")
+    if not sum(units):
+        return Verdict(metric, Outcome.NO_DATA, f"{metric}: no unit has been seen")
+    p = sequential_srm_p_value(units, (1 - percent / 100, percent / 100))
+    share = 100 * units[1] / sum(units)
+    words = f"{metric} {p:.3g}: {share:.2f} % of {sum(units)} units, planned {percent:g} %, limit {limit:g}"
+    return Verdict(metric, Outcome.PASS if p >= limit else Outcome.FAIL, words)
+
+
+def _within(metric: str, words: str, inside: bool, limit: float, n: int) -> Verdict:  # noqa: FBT001
+    if inside:
+        return Verdict(metric, Outcome.PASS, f"{words}, limit {limit:g}, {n} samples")
+    return Verdict(metric, Outcome.INCONCLUSIVE, f"{words} is above the limit {limit:g}, which {n} samples don't prove")
