@@ -12,8 +12,9 @@ from model_registry.histogram import Histogram
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     """One arm in one cell of time.
 
-    `errors` are the arm's own failures, before any fallback hides them; `fallbacks` is what callers got. Labels stand in
-    the cell in which they became mature (prediction time + one cut, the same for both arms: short trips report first).
+    `errors` are the arm's own failures, before any fallback hides them; `fallbacks` is what callers got. Labels stand
+    in the cell in which they became mature: prediction time + one cut, the same for both arms, since short trips
+    report first.
     """
 
     requests: int = 0

@@ -1,7 +1,7 @@
 """One guardrail, one verdict: Pass, Fail, Inconclusive or NoData, with its reason in words.
 
-A Fail is a breach that is proven: the one-sided bound, and not the estimate, lies beyond the limit. A Pass is an estimate
-within the limit from enough samples. Between the two the verdict is Inconclusive, and without samples NoData.
+A Fail is a breach that is proven: the one-sided bound, and not the estimate, lies beyond the limit. A Pass is an
+estimate within the limit from enough samples. Between the two the verdict is Inconclusive, and without samples NoData.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from model_registry import histogram
@@ -51,13 +52,6 @@ class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
     at_once: bool = False
 
 
-class _Breach(Struct, frozen=True):
-    """An estimate with its lower bound, in the metric's unit."""
-
-    estimate: float
-    lower: float
-
-
 def judge(guardrail: Guardrail, evidence: Evidence, percent: float, now: float) -> Verdict:
     """Judge the candidate, which gets `percent` of the units, on the newest `for` seconds (longer at low traffic)."""
     if guardrail.metric in PROPORTIONS or guardrail.metric in QUANTILES:
@@ -68,31 +62,31 @@ def judge(guardrail: Guardrail, evidence: Evidence, percent: float, now: float) 
 
 
 def _against_constant(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:
-    metric, limit = guardrail.metric, guardrail.max or 0.0
-    if guardrail.hard:
-        newest, n = window(cells, since=now, needed=guardrail.hard.min_samples, count=_requests(metric))
-        if n >= guardrail.hard.min_samples:
-            found = _measure(metric, [cell.candidate for cell in newest], HARD_ALPHA)
-            if found.lower > guardrail.hard.max:
-                return _breached(guardrail, guardrail.hard.max, found, n, newest, HARD_ALPHA)
+    metric, limit, hard = guardrail.metric, guardrail.max or 0.0, guardrail.hard
+    if hard:
+        newest, n = window(cells, since=now, needed=hard.min_samples, count=_requests(metric))
+        if n >= hard.min_samples and (verdict := _breach(metric, hard.max, newest, HARD_ALPHA)):
+            return msgspec.structs.replace(verdict, at_once=True)
     part, n = window(cells, since=now - guardrail.for_s, needed=guardrail.min_samples, count=_requests(metric))
     if n < guardrail.min_samples:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {n} samples of the {guardrail.min_samples} needed")
-    found = _measure(metric, [cell.candidate for cell in part], ALPHA)
-    if found.lower > limit:
-        return _breached(guardrail, limit, found, n, part, ALPHA)
-    return _within(metric, f"{metric} {found.estimate:.4g}", found.estimate <= limit, limit, n)
+    if verdict := _breach(metric, limit, part, ALPHA):
+        return verdict
+    estimate, _ = _measure(metric, [cell.candidate for cell in part], ALPHA)
+    return _within(metric, f"{metric} {estimate:.4g}", estimate <= limit, limit, n)
 
 
-def _breached(
-    guardrail: Guardrail, limit: float, found: _Breach, n: int, cells: Sequence[Cell], alpha: float
-) -> Verdict:
-    metric = guardrail.metric
-    words = f"{metric} {found.estimate:.4g}, surely above {found.lower:.4g}, limit {limit:g}, {n} samples"
-    champion = [cell.champion for cell in cells]
-    if any(map(_requests(metric), champion)) and _measure(metric, champion, alpha).lower > limit:
+def _breach(metric: str, limit: float, cells: Sequence[Cell], alpha: float) -> Verdict | None:
+    """A verdict where the candidate surely breaches the limit; a champion that does so too speaks for it."""
+    candidate, champion = [cell.candidate for cell in cells], [cell.champion for cell in cells]
+    estimate, lower = _measure(metric, candidate, alpha)
+    if not lower > limit:
+        return None
+    n = sum(map(_requests(metric), candidate))
+    words = f"{metric} {estimate:.4g}, surely above {lower:.4g}, limit {limit:g}, {n} samples"
+    if any(map(_requests(metric), champion)) and _measure(metric, champion, alpha)[1] > limit:
         return Verdict(metric, Outcome.INCONCLUSIVE, f"{words}; the champion breaches it too: the platform is sick")
-    return Verdict(metric, Outcome.FAIL, words, at_once=alpha == HARD_ALPHA)
+    return Verdict(metric, Outcome.FAIL, words)
 
 
 def _requests(metric: str) -> Callable[[Arm], int]:
@@ -102,12 +96,13 @@ def _requests(metric: str) -> Callable[[Arm], int]:
     return lambda arm: times(arm).n
 
 
-def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> _Breach:
+def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> tuple[float, float]:
+    """The metric's estimate and its lower bound."""
     if metric in PROPORTIONS:
         count, n = sum(map(_COUNTS[metric], arms)), sum(arm.requests for arm in arms)
-        return _Breach(count / n, exact_lower(count, n, alpha))
+        return count / n, exact_lower(count, n, alpha)
     merged = histogram.merge(map(_TIMES[metric], arms))
-    return _Breach(merged.quantile(_QUANTILE), merged.interval(_QUANTILE, alpha).low)
+    return merged.quantile(_QUANTILE), merged.interval(_QUANTILE, alpha).low
 
 
 def _against_champion(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:

@@ -140,7 +140,7 @@ def parse_policy(text: str) -> Policy:
     return policy
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
     """YAML's safe types; a key that stands twice in a mapping would silently undo the first."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002

@@ -77,13 +77,9 @@ def step(state: Rollout, evidence: Evidence, now: float) -> Action:
         return _hold(state, state.reason) if state.phase is Phase.PAUSED else _advance(state, "begins", now)
     state = _look(state, evidence, now)
     doomed = _doomed(state, now)
-    if doomed:
+    if doomed:  # also while paused: its users are protected all the same
         return _to(state, Phase.ROLLING_BACK, doomed, now)
-    if state.phase is Phase.PAUSED:  # guardrails protect a paused candidate's users, too
-        return _hold(state, state.reason)
-    if isinstance(state.present, AB):
-        return _forward_ab(state, state.present, evidence, now)
-    return _forward(state, state.present, now)
+    return _hold(state, state.reason) if state.phase is Phase.PAUSED else _forward(state, evidence, now)
 
 
 def command(state: Rollout, verb: Command, reason: str, now: float) -> Action:
@@ -164,8 +160,10 @@ def _unsure(state: Rollout) -> str:
     return "; ".join(verdict.reason for verdict in state.verdicts if verdict.outcome is not Outcome.PASS)
 
 
-def _forward(state: Rollout, present: Shadow | Canary, now: float) -> Action:
-    lasted = now - state.since
+def _forward(state: Rollout, evidence: Evidence, now: float) -> Action:
+    present, lasted = state.policy.steps[state.step], now - state.since
+    if isinstance(present, AB):
+        return _forward_ab(state, present, evidence, now)
     if unsure := _unsure(state):
         return _hold(state, unsure)
     if state.samples < present.min_samples:
@@ -191,7 +189,7 @@ def _forward_ab(state: Rollout, present: AB, evidence: Evidence, now: float) -> 
 
 
 def _advance(state: Rollout, reason: str, now: float) -> Action:
-    """Enter the next step with counters and clocks at zero, or promote after the last; a gate may have to open first."""
+    """Enter the next step with counters and clocks at zero, or promote after the last, unless a gate is shut."""
     following = state.step + 1
     approvals = state.policy.approvals
     if _gate(state) in approvals.before and following not in state.approved:
