@@ -143,7 +143,7 @@ def tlc(
             for colour in colours:
                 name = f"{colour}_tripdata_{month}.parquet"
                 file = _bring(f"{source.rstrip('/')}/{name}", cache, progress=progress)
-                raw = _read_month(file, colour)
+                raw = read_month(file, colour)
                 trips, dropped = clean(raw, colour=colour, month=month, zones=known)
                 inputs[name] = file_sha256(file)
                 reports.append({"file": name, "read": len(raw), "kept": len(trips), "dropped": dropped})
@@ -193,7 +193,8 @@ def _bring_zones(place: str, cache: Path, *, progress: bool) -> Path:
         raise NotFound("zones file", place, needed) from error
 
 
-def _read_month(file: Path, colour: str) -> pd.DataFrame:
+def read_month(file: Path, colour: str) -> pd.DataFrame:
+    """Read what is needed of a TLC file; raises SchemaMismatch or DataRefused for a file that is none."""
     try:
         present = pq.read_schema(file)
     except pa.ArrowInvalid as error:

@@ -20,7 +20,8 @@ def speed_by_hour(distance_m: Floats, hour: Hours, duration_s: Floats) -> Floats
     metres = np.bincount(hour, weights=np.maximum(distance_m, MIN_DISTANCE_M), minlength=HOURS)
     seconds = np.bincount(hour, weights=duration_s, minlength=HOURS)
     whole_day = metres.sum() / seconds.sum()
-    return np.divide(metres, seconds, out=np.full(HOURS, whole_day), where=seconds > 0)
+    speed_mps: Floats = np.divide(metres, seconds, out=np.full(HOURS, whole_day), where=seconds > 0)
+    return speed_mps
 
 
 def fit_pair_median(pairs: Sequence[str], distance_m: Floats, hour: Hours, duration_s: Floats) -> PairMedian:

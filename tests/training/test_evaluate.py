@@ -58,8 +58,8 @@ def test_days_are_resampled_whole() -> None:
     day = np.repeat([1, 2, 3, 4], 50)
     eta = np.where(day == 4, 700.0, 610.0)
     actual = np.full(200, 600.0)
-    assert mae_interval(actual, eta, np.zeros(200, dtype=np.int64), seed=0) == pytest.approx((32.5, 32.5))
-    low, high = mae_interval(actual, eta, day, seed=0)
+    assert mae_interval(actual, eta, np.zeros(200, dtype=np.int64)) == pytest.approx((32.5, 32.5))
+    low, high = mae_interval(actual, eta, day)
     assert low == pytest.approx(10.0)
     assert high > 50.0
 
@@ -68,7 +68,7 @@ def test_models_are_judged_side_by_side() -> None:
     """The baseline saves nothing on itself; a range is judged where there is one; every figure has a flat name."""
     models = {"plain": Estimates(ETA * 1.3), "better": Estimates(ETA, ETA * 0.5, ETA * 2)}
     labels = {"week": np.array(["weekday"] * 4, dtype=object)}
-    found = assess(ACTUAL, models, labels, np.arange(4), baseline="plain", seed=0)
+    found = assess(ACTUAL, models, labels, np.arange(4), baseline="plain")
     assert found.table["plain"]["below_baseline"] == 0.0
     assert found.table["better"]["below_baseline"] == pytest.approx(1 - 57.5 / found.table["plain"]["mae_s"])
     assert list(found.ranges) == ["better"]
