@@ -1,4 +1,4 @@
-"""Versioned documents, a hash-chained journal, leases and an outbox in one SQL database: what a controller must not lose.
+"""Versioned documents, a hash-chained journal, leases and an outbox in SQL: what a controller must not lose.
 
 A document changes by compare-and-set on its revision, in one transaction with the journal's entries about it; so either
 both are there or neither, whenever the process dies, and two writers never both win. SQLite or PostgreSQL.

@@ -16,6 +16,7 @@ class RouteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     candidate_percent: float = 0.0  # 0..100
     shadow_percent: float = 0.0
     salt: str = ""
+    fallback_only: bool = False  # the kill switch: every answer is the heuristic's
 
     def __post_init__(self) -> None:
         """Refuse a table that could not be served."""
