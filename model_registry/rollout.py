@@ -67,19 +67,22 @@ class Action(Struct, frozen=True):
     moved: bool
 
 
-def step(state: Rollout, evidence: Evidence, now: float) -> Action:
-    """Decide what becomes of a rollout. Whatever is not known holds; only a proven breach rolls back."""
+def step(state: Rollout, evidence: Evidence, now: float, *, held: str = "") -> Action:
+    """Decide what becomes of a rollout. Whatever is not known holds; only a proven breach rolls back.
+
+    `held` says in words why nothing may move forward now (a freeze, say); a rollback never waits.
+    """
     if state.phase in SETTLING:
         return _to(state, state.ending if state.phase is Phase.ROLLING_BACK else Phase.SUCCEEDED, state.reason, now)
     if not state.active:
         return Action(state, moved=False)
     if state.present is None:
-        return _hold(state, state.reason) if state.phase is Phase.PAUSED else _advance(state, "begins", now)
+        return _hold(state, state.reason) if state.phase is Phase.PAUSED else _advance(state, "begins", now, held)
     state = _look(state, evidence, now)
     doomed = _doomed(state, now)
     if doomed:  # also while paused: its users are protected all the same
         return _to(state, Phase.ROLLING_BACK, doomed, now)
-    return _hold(state, state.reason) if state.phase is Phase.PAUSED else _forward(state, evidence, now)
+    return _hold(state, state.reason) if state.phase is Phase.PAUSED else _forward(state, evidence, now, held)
 
 
 def command(state: Rollout, verb: Command, reason: str, now: float) -> Action:
@@ -160,27 +163,27 @@ def _unsure(state: Rollout) -> str:
     return "; ".join(verdict.reason for verdict in state.verdicts if verdict.outcome is not Outcome.PASS)
 
 
-def _forward(state: Rollout, evidence: Evidence, now: float) -> Action:
+def _forward(state: Rollout, evidence: Evidence, now: float, held: str) -> Action:
     present, lasted = state.policy.steps[state.step], now - state.since
     if isinstance(present, AB):
-        return _forward_ab(state, present, evidence, now)
+        return _forward_ab(state, present, evidence, now, held)
     if unsure := _unsure(state):
         return _hold(state, unsure)
     if state.samples < present.min_samples:
         return _hold(state, f"{state.samples} samples of the {present.min_samples} needed")
     if lasted < present.for_s:
         return _hold(state, f"{lasted:g} s of the {present.for_s:g} s needed")
-    return _advance(state, f"all guardrails pass after {lasted:g} s and {state.samples} samples", now)
+    return _advance(state, f"all guardrails pass after {lasted:g} s and {state.samples} samples", now, held)
 
 
-def _forward_ab(state: Rollout, present: AB, evidence: Evidence, now: float) -> Action:
+def _forward_ab(state: Rollout, present: AB, evidence: Evidence, now: float, held: str) -> Action:
     decision = decide_ab(state.policy.decide, present, evidence.ab)
     unsure = _unsure(state)
     state = msgspec.structs.replace(state, verdicts=(*state.verdicts, decision))
     if decision.outcome is Outcome.FAIL:
         return _to(state, Phase.ROLLING_BACK, f"A/B lost: {decision.reason}", now)
     if decision.outcome is Outcome.PASS and not unsure:
-        return _advance(state, f"A/B won: {decision.reason}", now)
+        return _advance(state, f"A/B won: {decision.reason}", now, held)
     waits = "; ".join(filter(None, (decision.reason, unsure)))
     if now - state.since < present.max_for:
         return _hold(state, waits)
@@ -188,10 +191,11 @@ def _forward_ab(state: Rollout, present: AB, evidence: Evidence, now: float) -> 
     return _to(state, end, f"undecided after {present.max_for:g} s: {waits}", now)
 
 
-def _advance(state: Rollout, reason: str, now: float) -> Action:
+def _advance(state: Rollout, reason: str, now: float, held: str) -> Action:
     """Enter the next step with counters and clocks at zero, or promote after the last, unless a gate is shut."""
-    following = state.step + 1
-    approvals = state.policy.approvals
+    if held:
+        return _hold(state, held)
+    following, approvals = state.step + 1, state.policy.approvals
     if _gate(state) in approvals.before and following not in state.approved:
         return _hold(state, f"waiting for an approval ({approvals.role}) before {_gate(state)}")
     if following == len(state.policy.steps):
