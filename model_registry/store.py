@@ -38,6 +38,7 @@ class ModelStore:
     def __init__(self, uri: str, artifact_root: str, lock: Path) -> None:
         # Read when MLflow is imported, which takes seconds: hence not above.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient  # noqa: PLC0415
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,19 +24,21 @@ class Run:
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Log what was chosen."""
-        for name, value in values.items():
-            self.client.log_param(self.run_id, name, value)
+        from mlflow.entities import Param  # noqa: PLC0415 - seconds
+
+        self.client.log_batch(self.run_id, params=[Param(name, str(value)) for name, value in values.items()])
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Log where it comes from: hashes, revision."""
-        for name, value in values.items():
-            self.client.set_tag(self.run_id, name, value)
+        from mlflow.entities import RunTag  # noqa: PLC0415
+
+        self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in values.items()])
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Log figures."""
-        from mlflow.entities import Metric  # noqa: PLC0415 - seconds
+        from mlflow.entities import Metric  # noqa: PLC0415
 
-        now = _milliseconds()
+        now = int(time.time() * 1000)
         self.client.log_batch(self.run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()])
 
     def figure(self, figure: Figure, path: str) -> None:
@@ -78,9 +81,3 @@ class Tracking:
             status = "FINISHED"
         finally:
             self._client.set_terminated(run.info.run_id, status)
-
-
-def _milliseconds() -> int:
-    from mlflow.utils.time import get_current_time_millis  # noqa: PLC0415
-
-    return int(get_current_time_millis())
