@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("suite", nargs="?", choices=["serving", "report"], default="serving")
     parser.add_argument("--quick", action="store_true", help="one turn of short steps, for development and CI")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only rows whose name holds one of these words")
-    parser.add_argument("--server-cpus", type=int, nargs="+", default=[1], help="CPUs of the servers (default: 1)")
+    parser.add_argument("--server-cpus", type=int, nargs="+", default=[0, 1], help="CPUs of the servers (default: both)")
     parser.add_argument("--out", type=Path, default=None, help="the JSON file (default: in bench/results)")
     chosen = parser.parse_args(arguments)
     out = chosen.out or RESULTS / ("serving-quick.json" if chosen.quick else "serving.json")

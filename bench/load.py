@@ -35,6 +35,7 @@ class Outcome:
     p95_ms: float
     p99_ms: float
     max_ms: float
+    late_p99_ms: float  # how long after its time a request was noticed: the generator's own fault, in all figures above
 
     @property
     def failed(self) -> int:
@@ -86,6 +87,7 @@ class _Step:
         self.latencies: list[float] = []
         self.errors: Counter[str] = Counter()
         self.sent = 0
+        self.late: list[float] = []
 
     def run(self) -> None:
         start = time.perf_counter() + 0.01
@@ -95,6 +97,7 @@ class _Step:
         while now < end and len(self.latencies) + sum(self.errors.values()) < total:
             while position < total and start + self.due[position] <= now:
                 self.waiting.append(start + self.due[position])
+                self.late.append(now - self.waiting[-1])
                 position += 1
             self._send(now)
             wake = start + self.due[position] if position < total else end
@@ -220,4 +223,5 @@ def step(
         p95_ms=round(float(p95), 3),
         p99_ms=round(float(p99), 3),
         max_ms=round(float(worst), 3),
+        late_p99_ms=round(float(np.percentile(running.late, 99)) * 1e3, 3),
     )

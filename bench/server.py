@@ -113,7 +113,7 @@ class Server:
                 continue
 
     def _tail(self) -> str:
-        return self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
+        return self._log.read_text(encoding="utf-8", errors="replace")[-600:]
 
 
 def post(address: tuple[str, int], path: str, body: bytes, timeout_s: float = 5.0) -> tuple[int, bytes]:

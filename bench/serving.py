@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -37,7 +38,6 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
     exercise = Exercise(items(vectors), model.run(vectors)[0])
     records = {row.name: _record(row) for row in rows}
     known: dict[str, dict[int, float]] = {row.name: {} for row in rows}
-    own = os.sched_getaffinity(0)
     for turn in range(plan.turns):
         for row in rows:
             record = records[row.name]
@@ -55,11 +55,9 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
                 site = Site(bin=folder, model=path.resolve(), port=free_port(), scratch=scratch.resolve(), home=home)
                 taken = take_turn(row, site, exercise, plan, seed=turn + 1, known=known[row.name], say=told)
                 record["turns"].append(taken)
-            except (NotInstalled, NotReady, WrongAnswers) as error:
+            except (NotInstalled, NotReady, WrongAnswers, OSError, subprocess.CalledProcessError) as error:
                 record["status"] = f"{type(error).__name__}: {error}"
                 told(record["status"])
-            finally:
-                os.sched_setaffinity(0, own)
     for record in records.values():
         record["median"] = summary(record["turns"])
     return {
@@ -98,6 +96,7 @@ def summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 **{key: _median([m["outcome"][key] for m in taken]) for key in ("p50_ms", "p95_ms", "p99_ms")},
                 "failed": sum(sum(m["outcome"]["errors"].values()) for m in taken),
                 "cpu_s_per_1000": _median([m["cpu_s_per_1000"] for m in taken if m["cpu_s_per_1000"] is not None]),
+                "late_p99_ms": _median([m["outcome"]["late_p99_ms"] for m in taken]),
             }
             for (size, rate), taken in steps.items()
             if 2 * len(taken) > len(turns)

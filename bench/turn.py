@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ P99_LIMIT_MS = 150.0
 OVERLOADED_P99_MS = 1000.0
 WARM_UP_S = 1.0
 CALM_MS = 100.0
+GENERATOR_NICE = -10
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Plan:
     search_s: float = 1.5
     confirm_s: float = 3.0
     generator_cpu: int = 0
-    server_cpus: tuple[int, ...] = (1,)
+    server_cpus: tuple[int, ...] = (0, 1)
 
     def duration_s(self, rate: float) -> float:
         """Length of a fixed step."""
@@ -58,7 +60,8 @@ def take_turn(
     Raises NotReady and WrongAnswers. The result is plain data: ready_s, memory_mib, processes, steps, highest.
     """
     row.prepare(site)
-    variables = {"BENCH_MODEL": str(site.model), "BENCH_APPS": str(APPS), **row.variables(site)}
+    path = f"{site.bin}{os.pathsep}{os.environ['PATH']}"  # mlflow, for one, starts uvicorn by name
+    variables = {"PATH": path, "BENCH_MODEL": str(site.model), "BENCH_APPS": str(APPS), **row.variables(site)}
     log = site.scratch / f"{row.name.replace(' ', '-').replace(':', '')}.log".lower()
     address = (site.host, site.port)
     with running(row.command(site), variables, cpus=plan.server_cpus, log=log, stop_signal=row.stop_signal) as server:
@@ -66,15 +69,16 @@ def take_turn(
         ready_s = server.wait_ready(address, row.wire.path, first, row.ready_s)
         say(f"ready in {ready_s:.1f} s")
         worst = max(exercise.check(row.wire, address, size) for size in plan.sizes)
-        os.sched_setaffinity(0, {plan.generator_cpu})
         steps: list[dict[str, Any]] = []
         highest: dict[int, float] = {}
-        for size in plan.sizes:
-            load = _Load(address, exercise.messages(row.wire, size), seed, row.wire.path, row.wire.body(exercise.items[:size]))
-            load.run(plan.rates[0], WARM_UP_S)
-            steps += [asdict(m) for m in _fixed(load, server, size, plan, say)]
-            highest[size] = _highest(load, plan, known.get(size), steps, size)
-            say(f"{size} a request: highest {highest[size]:.0f}/s")
+        with _generator_on(plan.generator_cpu):
+            for size in plan.sizes:
+                probe = row.wire.body(exercise.items[:size])
+                load = _Load(address, exercise.messages(row.wire, size), seed, row.wire.path, probe)
+                load.run(plan.rates[0], WARM_UP_S)
+                steps += [asdict(m) for m in _fixed(load, server, size, plan, say)]
+                highest[size] = _highest(load, plan, known.get(size), steps, size)
+                say(f"{size} a request: highest {highest[size]:.0f}/s")
         known.update(highest)
         usage = server.usage()
     return {
@@ -85,6 +89,20 @@ def take_turn(
         "steps": steps,
         "highest": {str(size): round(rate, 1) for size, rate in highest.items()},
     }
+
+
+@contextmanager
+def _generator_on(cpu: int) -> Iterator[None]:
+    """Keep this process on one CPU and, where it may, ahead of the servers: a load that waits for them is not open."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, GENERATOR_NICE)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        os.sched_setaffinity(0, own)
 
 
 class _Load:

@@ -15,8 +15,8 @@ def command(site: Site) -> list[str]:
 
 
 def variables(_: Site) -> Mapping[str, str]:
-    """No usage report: benchmarks stay on this machine."""
-    return {"RAY_USAGE_STATS_ENABLED": "0"}
+    """No usage report; and time for the proxy to start, which Serve otherwise gives up on a busy machine."""
+    return {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120"}
 
 
 ROW = Row(
