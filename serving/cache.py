@@ -64,9 +64,9 @@ class Cache(Generic[K, V]):
         entry = self._entries.get(key)
         return entry if entry is not None and now - entry.stored <= bound_s else None
 
-    def put(self, key: K, value: V, now: float) -> None:
-        """Store a value, pushing out the least recently used beyond the capacity."""
-        ttl = self.ttl_s * (1 + self.jitter * (2 * self.uniform() - 1))
+    def put(self, key: K, value: V, now: float, ttl_s: float | None = None) -> None:
+        """Store a value, for a TTL of its own where one is given; beyond the capacity the least used goes."""
+        ttl = (self.ttl_s if ttl_s is None else ttl_s) * (1 + self.jitter * (2 * self.uniform() - 1))
         self._entries[key] = Entry(value, now, now + ttl)
         self._entries.move_to_end(key)
         while len(self._entries) > self.capacity:

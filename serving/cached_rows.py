@@ -1,0 +1,147 @@
+"""The online store behind a cache: one flight a key, early refresh in the background, and stale before nothing.
+
+An `OnlineStore` around another. A row that the store does not have is cached like any other, but for less time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from adapters.online_store import OnlineStore, Row, Wanted
+from contracts.clock import Clock
+from contracts.errors import Unavailable
+from serving.breaker import Breaker
+from serving.cache import Cache, refresh_early
+
+Key = tuple[str, str]  # (entity, key)
+_MISSING: Final[Row] = []
+_NEAR: Final = 20.0  # recomputations before expiry; an earlier refresh has a chance of e^-20
+
+
+@dataclass(frozen=True)
+class CachePolicy:
+    """Sizes and times (seconds) of the cache."""
+
+    capacity: int = 50_000
+    ttl_s: float = 5.0
+    absent_ttl_s: float = 1.0
+    stale_s: float = 300.0  # how old a row may be that stands in for a store that is gone
+    deadline_s: float = 0.05
+
+
+class CachedRows:
+    """Reads through the cache. `background` says whether a refresh may start now: it is shed before requests are."""
+
+    def __init__(
+        self,
+        store: OnlineStore,
+        policy: CachePolicy,
+        clock: Clock,
+        *,
+        breaker: Breaker | None = None,
+        background: Callable[[], bool] = lambda: True,
+        uniform: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._background = background
+        self._uniform = uniform
+        self._flights: dict[Key, asyncio.Task[None]] = {}
+        self._read_s = 0.001  # what a read takes, smoothed: XFetch's delta
+        self.breaker = breaker or Breaker()
+        self.cache: Cache[Key, Row] = Cache(policy.capacity, policy.ttl_s, uniform)
+        self.reads = 0
+        self.stale_rows = 0
+
+    async def read(self, wanted: Wanted) -> list[Row]:
+        """Rows in the order of (entity, key); raises Unavailable where the store fails and no row stands in."""
+        now, get, near = self._clock.monotonic(), self.cache.get, _NEAR * self._read_s
+        rows: list[Row] = []
+        missing: list[Key] = []
+        soon: list[Key] = []
+        for key in wanted:
+            entry = get(key, now)
+            if entry is None:
+                rows.append(_MISSING)
+                missing.append(key)
+                continue
+            rows.append(entry.value)
+            if entry.expiry - now < near and refresh_early(now, entry.expiry, self._read_s, 1.0 - self._uniform()):
+                soon.append(key)
+        if soon and self._background():
+            self._launch(soon, now)
+        if not missing:
+            return rows
+        failure = await self._await(missing, now)
+        pairs = zip(wanted, rows, strict=True)
+        return [self._now_or_stale(key, failure) if row is _MISSING else row for key, row in pairs]
+
+    def invalidate(self, keys: Iterable[Key]) -> None:
+        """Expire rows that were written anew; the next reader fetches them, one flight each."""
+        for key in keys:
+            self.cache.invalidate(key)
+
+    async def close(self) -> None:
+        """End what is under way and let the connection go."""
+        for flight in set(self._flights.values()):
+            flight.cancel()
+        await self._store.close()
+
+    async def _await(self, missing: list[Key], now: float) -> Unavailable | None:
+        """Wait for the flights of the missing keys; returns why they are still missing."""
+        if all(key in self._flights for key in missing) or self.breaker.allow(now):
+            self._launch(missing, now)
+        else:
+            return Unavailable("online store", "features_unavailable", "the breaker is open")
+        flights = {self._flights[key] for key in missing if key in self._flights}
+        # Not cancelled with this request: others wait for the same flight, and the cache wants its rows. A flight
+        # began no later than this wait and ends at its own deadline.
+        await asyncio.wait(flights)
+        errors = [error for flight in flights if isinstance(error := flight.exception(), Unavailable)]
+        return errors[0] if errors else None
+
+    def _launch(self, keys: list[Key], now: float) -> None:
+        new = [key for key in dict.fromkeys(keys) if key not in self._flights]
+        if not new:
+            return
+        flight = asyncio.create_task(self._fly(new, now))
+        for key in new:
+            self._flights[key] = flight
+        flight.add_done_callback(lambda done: self._landed(new, done))
+
+    async def _fly(self, keys: list[Key], started: float) -> None:
+        self.reads += 1
+        try:
+            async with asyncio.timeout(self._policy.deadline_s):
+                rows = await self._store.read(keys)
+        except (Unavailable, TimeoutError) as error:
+            self.breaker.record(ok=False, now=self._clock.monotonic())
+            if isinstance(error, TimeoutError):
+                limit = f"no answer within {self._policy.deadline_s * 1000:g} ms"
+                raise Unavailable("online store", "features_timeout", limit) from None
+            raise
+        now = self._clock.monotonic()
+        self.breaker.record(ok=True, now=now)
+        self._read_s += 0.1 * (now - started - self._read_s)
+        for key, row in zip(keys, rows, strict=True):
+            absent = all(map(math.isnan, row))
+            self.cache.put(key, row, now, ttl_s=self._policy.absent_ttl_s if absent else None)
+
+    def _landed(self, keys: list[Key], flight: asyncio.Task[None]) -> None:
+        for key in keys:
+            self._flights.pop(key, None)
+        if not flight.cancelled():
+            flight.exception()  # a background refresh that failed has no other listener
+
+    def _now_or_stale(self, key: Key, failure: Unavailable | None) -> Row:
+        entry = self.cache.stale(key, self._clock.monotonic(), self._policy.stale_s)
+        if entry is None:
+            raise failure or Unavailable("online store", "features_unavailable", f"no row of {key}")
+        self.stale_rows += failure is not None
+        return entry.value

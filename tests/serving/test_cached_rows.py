@@ -1,0 +1,146 @@
+"""The cache around the store: one flight a key, stale before nothing, and a breaker that recovers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from contracts.errors import Unavailable
+from serving.cached_rows import CachedRows, CachePolicy
+from tests.fakes import NOW, FakeClock, FakeStore
+
+pytestmark = pytest.mark.anyio
+
+ZONE = ("zone", "1")
+GONE = Unavailable("online store", "features_unavailable", "gone")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop that the replica has."""
+    return "asyncio"
+
+
+def cached(store: FakeStore, clock: FakeClock, **policy: float) -> CachedRows:
+    """A cache around a store that has zone 1."""
+    store.put("zone_live", "1", NOW - 5, 3.0, 4.0)
+    return CachedRows(store, CachePolicy(**policy), clock, uniform=lambda: 0.5)  # type: ignore[arg-type]
+
+
+async def test_a_thousand_concurrent_misses_make_one_read() -> None:
+    """Everyone who misses the same key waits for the same flight."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock)
+    answers = await asyncio.gather(*(rows.read([ZONE]) for _ in range(1000)))
+    assert store.reads == [[ZONE]]
+    assert all(answer[0][1:3] == [3.0, 4.0] for answer in answers)
+
+
+async def test_a_hit_reads_nothing() -> None:
+    """Within its time a row comes from the cache."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock)
+    await rows.read([ZONE])
+    clock.advance(2)
+    await rows.read([ZONE])
+    assert len(store.reads) == 1
+
+
+async def test_one_read_for_all_that_is_missing() -> None:
+    """A request's missing keys, repeated or not, are one round trip; what is in flight is not asked again."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock)
+    first = asyncio.create_task(rows.read([ZONE]))
+    await asyncio.sleep(0)
+    await asyncio.gather(first, rows.read([ZONE, ("zone", "2"), ("zone", "2"), ("pair", "1>2")]))
+    assert store.reads == [[ZONE], [("zone", "2"), ("pair", "1>2")]]
+
+
+async def test_an_absent_row_is_cached_for_less_time() -> None:
+    """What the store does not have is asked again sooner."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock, ttl_s=10, absent_ttl_s=1)
+    await rows.read([ZONE, ("zone", "9")])
+    clock.advance(2)
+    await rows.read([ZONE, ("zone", "9")])
+    assert store.reads[1:] == [[("zone", "9")]]
+
+
+async def test_a_stale_row_stands_in_within_bounds() -> None:
+    """When the store is gone an expired row answers, until it is too old to."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock, stale_s=60)
+    await rows.read([ZONE])
+    store.error = GONE
+    clock.advance(30)
+    assert (await rows.read([ZONE]))[0][1] == 3.0
+    assert rows.stale_rows == 1
+    clock.advance(31)
+    with pytest.raises(Unavailable):
+        await rows.read([ZONE])
+
+
+async def test_a_store_that_hangs_costs_one_deadline() -> None:
+    """No answer within the deadline is a timeout, and the next reader may start a new flight."""
+    store, clock = FakeStore(hangs=True), FakeClock()
+    rows = cached(store, clock, deadline_s=0.01)
+    with pytest.raises(Unavailable) as caught:
+        await rows.read([ZONE])
+    assert caught.value.reason == "features_timeout"
+    store.hangs = False
+    assert (await rows.read([ZONE]))[0][1] == 3.0
+
+
+async def test_the_breaker_stops_reads_and_lets_one_probe_out() -> None:
+    """After five failures no read goes out until the pause is over; its success brings the store back."""
+    store, clock = FakeStore(error=GONE), FakeClock()
+    rows = cached(store, clock)
+    for _ in range(8):
+        with pytest.raises(Unavailable):
+            await rows.read([ZONE])
+    assert len(store.reads) == 5
+    store.error = None
+    clock.advance(0.3)
+    assert (await rows.read([ZONE]))[0][1] == 3.0
+    assert rows.breaker.allow(clock.monotonic())
+
+
+async def test_an_invalidated_row_is_read_anew() -> None:
+    """A write elsewhere expires the row here."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock)
+    await rows.read([ZONE])
+    store.put("zone_live", "1", NOW, 7.0, 8.0)
+    rows.invalidate([ZONE, ("zone", "unknown")])
+    assert (await rows.read([ZONE]))[0][1] == 7.0
+
+
+async def test_a_row_near_its_end_is_refreshed_in_the_background() -> None:
+    """The reader gets the old row at once and the next one the new; under load the refresh is shed."""
+    store, clock = FakeStore(), FakeClock()
+    allowed = False
+    rows = CachedRows(store, CachePolicy(ttl_s=1), clock, background=lambda: allowed, uniform=lambda: 0.999999)
+    store.put("zone_live", "1", NOW, 3.0, 4.0)
+    await rows.read([ZONE])
+    clock.advance(1.0999)
+    await rows.read([ZONE])
+    await asyncio.sleep(0)
+    assert len(store.reads) == 1
+    allowed = True
+    await rows.read([ZONE])
+    await asyncio.sleep(0)
+    assert len(store.reads) == 2
+
+
+async def test_a_caller_that_leaves_does_not_take_the_flight_along() -> None:
+    """A cancelled request leaves the read to the others that wait for it."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock)
+    first = asyncio.create_task(rows.read([ZONE]))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(rows.read([ZONE]))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second)[0][1] == 3.0
+    assert len(store.reads) == 1
