@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from contracts.errors import SchemaMismatch
 from contracts.heuristic import HOURS, PairMedian
-from contracts.schema import Matrix
+from contracts.schema import Floats, Matrix
 from contracts.trips import ZONE_COLUMNS
 from contracts.zones import Zones
 
@@ -41,8 +41,8 @@ def read_zones(source: Path | bytes) -> Zones:
         ids=tuple(table["zone"].to_pylist()),
         names=tuple(table["name"].to_pylist()),
         boroughs=tuple(table["borough"].to_pylist()),
-        lat=table["lat"].to_numpy(),
-        lon=table["lon"].to_numpy(),
+        lat=_numbers(table["lat"]),
+        lon=_numbers(table["lon"]),
     )
 
 
@@ -90,12 +90,17 @@ def read_golden(source: Path | bytes, names: Sequence[str]) -> Golden:
     entries = table.column_names[: -len(_GOLDEN_OUTPUTS)]
     if entries != list(names):
         raise SchemaMismatch("golden rows", str(entries), str(list(names)))
-    matrix = np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32, order="C")
-    return Golden(matrix, *(table[name].to_numpy().astype(np.float32) for name in _GOLDEN_OUTPUTS))
+    matrix = np.column_stack([_numbers(table[name]) for name in names]).astype(np.float32, order="C")
+    return Golden(matrix, *(_numbers(table[name]).astype(np.float32) for name in _GOLDEN_OUTPUTS))
+
+
+def _numbers(column: Any) -> Floats:
+    # Not to_numpy(), nor read_table(): both import pandas, which a replica has no other use for (0.5 s and 40 MB).
+    return np.array(column.to_pylist(), dtype=np.float64)
 
 
 def _table(source: Path | bytes, columns: Sequence[str], thing: str) -> Any:
-    table = pq.read_table(pa.BufferReader(source) if isinstance(source, bytes) else source)
+    table = pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source).read()
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise SchemaMismatch(thing, f"no {', '.join(missing)}", f"columns {', '.join(columns)}")

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from msgspec import UNSET
 
 from contracts.errors import InvalidInput
+from contracts.features import ETA_SCHEMA
 from contracts.heuristic import PairMedian
 from contracts.messages import MAX_AT_OFFSET_S, Place, TripRequest
 from contracts.schema import FeatureSchema, Floats
-from contracts.zones import Positions, Zones
+from contracts.trips import CITY
+from contracts.zones import Positions, Zones, pair_keys
 from serving.places import Locator
 
 
@@ -44,6 +46,26 @@ class TripFeatures(Protocol):
     def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
         """The deterministic estimate [n] in seconds, from nothing but the trips."""
         ...
+
+
+class CityTrips:
+    """The ETA model's family."""
+
+    schema = ETA_SCHEMA
+
+    def keys(self, zones: Zones, trips: Trips) -> Mapping[str, Sequence[str]]:
+        """See TripFeatures."""
+        pickup, dropoff = [zones.ids[i] for i in trips.pickup], [zones.ids[i] for i in trips.dropoff]
+        return {"city": [CITY] * len(pickup), "pickup": pickup, "dropoff": dropoff, "pair": pair_keys(pickup, dropoff)}
+
+    def columns(self, zones: Zones, trips: Trips, looked_up: Mapping[str, Floats]) -> Mapping[str, npt.ArrayLike]:
+        """See TripFeatures."""
+        return looked_up
+
+    def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
+        """See TripFeatures."""
+        pairs = pair_keys([zones.ids[i] for i in trips.pickup], [zones.ids[i] for i in trips.dropoff])
+        return heuristic.predict(pairs, np.full(len(pairs), 1000.0), np.zeros(len(pairs), dtype=np.intp))
 
 
 def resolve(requests: Sequence[TripRequest], zones: Zones, locator: Locator, now: float) -> Trips:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,26 +134,39 @@ class FakeStore:
         """Nothing to let go."""
 
 
-def tiny_onnx(*, width: int = 3, eta_s: float | None = None) -> bytes:
-    """A model whose eta is 120 s and 0.25 s a metre of the first entry, or `eta_s` always; low and high ∓20 %."""
-    number = helper.make_tensor_value_info
-    weights = np.zeros((width, 1), dtype=np.float32)
-    weights[0] = 0.25 if eta_s is None else 0.0
+def constant_onnx(width: int, eta_s: float) -> bytes:
+    """A model that always says `eta_s`, low and high ∓20 %."""
+    nodes = [
+        helper.make_node("Shape", [INPUT], ["rows"], start=0, end=1),
+        helper.make_node("Concat", ["rows", "one"], ["shape"], axis=0),
+        *(helper.make_node("Expand", [f"{name}_value", "shape"], [name]) for name in OUTPUTS),
+    ]
+    values = dict(zip(OUTPUTS, (eta_s, 0.8 * eta_s, 1.2 * eta_s), strict=True))
+    constants = {f"{name}_value": np.array([[value]], dtype=np.float32) for name, value in values.items()}
+    return _model(nodes, width, {**constants, "one": np.array([1], dtype=np.int64)})
+
+
+def tiny_onnx(*, width: int = 3) -> bytes:
+    """A model whose eta is 120 s and 0.25 s a metre of the first entry; low and high ∓20 %."""
     constants = {
-        "w": weights,
-        "b": np.array([120.0 if eta_s is None else eta_s], dtype=np.float32),
+        "w": np.array([[0.25]], dtype=np.float32),
+        "b": np.array([120.0], dtype=np.float32),
         "lo": np.array([0.8], dtype=np.float32),
         "hi": np.array([1.2], dtype=np.float32),
         "first": np.array([0], dtype=np.int64),
     }
     nodes = [
         helper.make_node("Gather", [INPUT, "first"], ["x"], axis=1),
-        helper.make_node("Gather", ["w", "first"], ["w0"], axis=0),
-        helper.make_node("MatMul", ["x", "w0"], ["m"]),
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
         helper.make_node("Add", ["m", "b"], ["eta_s"]),
         helper.make_node("Mul", ["eta_s", "lo"], ["low_s"]),
         helper.make_node("Mul", ["eta_s", "hi"], ["high_s"]),
     ]
+    return _model(nodes, width, constants)
+
+
+def _model(nodes: list[onnx.NodeProto], width: int, constants: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    number = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -172,7 +186,7 @@ def tiny_artifact(
     width = len(schema.features)
     raw = tiny_onnx(width=width) if model is None else model
     matrix = np.full((4, width), np.nan, dtype=np.float32)
-    matrix[:, 0] = [500.0, 1000.0, 2000.0, 4000.0]
+    matrix[:, :1] = [[500.0], [1000.0], [2000.0], [4000.0]]
     eta, low, high = OnnxModel(raw).run(matrix)
     write_golden(folder / GOLDEN_FILE, Golden(matrix, eta + np.float32(nudge_s), low, high), schema.names)
     write_heuristic(folder / HEURISTIC_FILE, PairMedian({"1>2": 600.0}, np.full(24, 5.0), 0.7, 1.5))

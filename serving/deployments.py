@@ -1,0 +1,66 @@
+"""Thin Ray Serve actors: Serve places, watches and replaces them; requests do not pass through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from ray.serve._private import replica as serve_replica
+
+from contracts.errors import Unavailable
+from serving.listener import Listener, claim_slot
+from serving.replica import compose
+from serving.settings import Settings
+
+_HEALTH_S: Final = 2.0
+# The front asks four times a second and believes the second refusal.
+_FRONT_NOTICES_S: Final = 0.8
+
+
+class OnlineReplica:
+    """One replica of the online tier: a listener of its own, watched by Serve through `check_health`."""
+
+    def __init__(self, settings: Settings, sockets: str, slots: int) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        _keep_serve_on_loopback()
+        self._drain_s = settings.drain_s
+        self._replica = compose(settings)
+        self._lock, path = claim_slot(Path(sockets), slots)
+        self._listener = Listener(self._replica.api, path, (self._replica.follow_routes,))
+        self._listener.start()
+
+    async def check_health(self) -> None:
+        """A real prediction on the listener's own loop: a wedged loop is an ill replica, whatever the actor says."""
+        try:
+            await asyncio.to_thread(self._listener.call, self._replica.estimator.check(), _HEALTH_S)
+        except TimeoutError:
+            raise Unavailable("listener", "wedged", f"no answer within {_HEALTH_S} s") from None
+
+    async def __call__(self, *_: Any) -> dict[str, Any]:
+        """Say what this replica serves, to whoever holds a handle."""
+        table = self._replica.routing.table
+        return {"generation": table.generation, "champion": table.champion}
+
+    async def __del__(self) -> None:
+        """Drain: refuse readiness, let the front notice, finish what has begun."""
+        listener = getattr(self, "_listener", None)
+        if listener is None:  # the constructor failed
+            return
+        self._replica.api.draining = True
+        await asyncio.sleep(_FRONT_NOTICES_S)
+        with contextlib.suppress(RuntimeError):
+            await asyncio.to_thread(listener.stop, self._drain_s)
+        self._replica.state.close()
+
+
+def _keep_serve_on_loopback() -> None:
+    """Bind Serve's port for calls between replicas to loopback; by itself it listens on every interface.
+
+    It has no setting for that, takes pickles, and is opened after this constructor. On a cluster of several machines
+    the replicas of different machines do not call one another: a request is answered where it arrives.
+    """
+    bind = serve_replica.add_port_to_grpc_server
+    serve_replica.add_port_to_grpc_server = lambda server, address: bind(server, address.replace("[::]", "127.0.0.1"))

@@ -1,0 +1,87 @@
+"""The front: an HAProxy that knows every replica socket there can be and asks each whether it is ready."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+from contracts.messages import MAX_BODY_BYTES
+from serving.listener import socket_path
+from serving.problems import encode_problem
+from serving.settings import Settings
+
+_ERRORS: Final = {
+    400: "the request is not HTTP",
+    408: "the request did not arrive in time",
+    500: "the front failed",
+    502: "the replica's answer is not HTTP",
+    503: "no replica is ready",
+    504: "no replica answered in time",
+}
+
+
+def slots(settings: Settings) -> int:
+    """How many replica sockets there are: a rolling update may hold the old and the new ones at a time."""
+    return 2 * settings.replicas + 2
+
+
+def error_pages() -> dict[str, bytes]:
+    """Whole HTTP answers (and the body of a 413) by file name, for what HAProxy has to say itself."""
+    pages = {}
+    for status, detail in _ERRORS.items():
+        body = encode_problem(status, detail)
+        head = [
+            f"HTTP/1.0 {status} {HTTPStatus(status).phrase}",
+            "content-type: application/problem+json",
+            f"content-length: {len(body)}",
+            "cache-control: no-cache",
+            "connection: close",
+        ]
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            head.append("retry-after: 1")
+        pages[f"{status}.http"] = "\r\n".join([*head, "", ""]).encode() + body
+    pages["413.json"] = encode_problem(413, f"the body is over the limit, at most {MAX_BODY_BYTES} bytes are read")
+    return pages
+
+
+def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
+    """The configuration file.
+
+    A request is sent once more where its replica died before it said a word: every POST here may be repeated, since an
+    estimate changes nothing and a repeated outcome counts once. One larger than a buffer is not.
+    """
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    too_large = pages / "413.json"
+    lines = [
+        "global",
+        "  maxconn 4096",
+        "  nbthread 1",  # a wake-up across CPUs costs more than the work
+        f"  stats socket {sockets / 'front.sock'} mode 600 level admin",
+        "defaults",
+        "  mode http",
+        "  timeout connect 1s",
+        "  timeout client 60s",
+        "  timeout server 15s",
+        "  timeout queue 2s",
+        "  timeout http-request 10s",
+        "  timeout http-keep-alive 60s",
+        "  option redispatch 1",
+        "  retries 2",
+        "  retry-on conn-failure empty-response",
+        *(f"  errorfile {status} {pages / f'{status}.http'}" for status in _ERRORS),
+        "frontend http",
+        f"  bind {host}:{settings.port}",
+        # The replica refuses it too, but a client that is still sending would not hear it.
+        f"  http-request return status 413 content-type application/problem+json file {pages / '413.json'}"
+        f" if {{ req.hdr_val(content-length) gt {MAX_BODY_BYTES} }}",
+        "  default_backend replicas",
+        "backend replicas",
+        "  balance leastconn",
+        "  http-reuse always",
+        "  option httpchk GET /readyz",
+        "  http-check expect status 200",
+        "  default-server check inter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down",
+        *(f"  server replica-{i} unix@{socket_path(sockets, i)}" for i in range(slots(settings))),
+    ]
+    return "\n".join(lines) + "\n"
