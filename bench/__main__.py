@@ -24,7 +24,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("suite", nargs="?", choices=["serving", "report"], default="serving")
     parser.add_argument("--quick", action="store_true", help="one turn of short steps, for development and CI")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only rows whose name holds one of these words")
-    parser.add_argument("--server-cpus", type=int, nargs="+", default=[0, 1], help="CPUs of the servers (default: both)")
+    parser.add_argument(
+        "--server-cpus", type=int, nargs="+", default=[0, 1], help="CPUs of the servers (default: both)"
+    )
     parser.add_argument("--out", type=Path, default=None, help="the JSON file (default: in bench/results)")
     chosen = parser.parse_args(arguments)
     out = chosen.out or RESULTS / ("serving-quick.json" if chosen.quick else "serving.json")
@@ -36,7 +38,9 @@ def main(arguments: list[str]) -> int:
         plan = replace(QUICK if chosen.quick else Plan(), server_cpus=tuple(chosen.server_cpus))
         home = Path(os.environ.get("TANDEM_HOME", ".tandem")).resolve()
         begun = time.monotonic()
-        result = serving.run(rows, plan, home, lambda w: print(f"{time.monotonic() - begun:6.0f} s {w}", file=sys.stderr))
+        result = serving.run(
+            rows, plan, home, lambda w: print(f"{time.monotonic() - begun:6.0f} s {w}", file=sys.stderr)
+        )
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(report.write(json.loads(out.read_text(encoding="utf-8")), None if chosen.quick else PAGE))

@@ -23,7 +23,9 @@ Incomplete = IncompleteResponse()
 
 def post(host: str, path: str, body: bytes) -> bytes:
     """A whole POST message with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -46,7 +48,7 @@ def parse(data: bytes) -> Response | IncompleteResponse:
 
 
 def _join_chunks(body: bytes) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while True:
         size, body = body.split(b"\r\n", 1)
         length = int(size, 16)

@@ -43,7 +43,9 @@ def _bars(panel: Axes, rows: list[dict[str, Any]], size: int, table: str, *, nam
 
 def _lines(panel: Axes, rows: list[dict[str, Any]], size: int) -> None:
     for row in rows:
-        steps = sorted((s["rate"], s["p99_ms"]) for s in row["median"]["steps"] if s["size"] == size and not s["failed"])
+        steps = sorted(
+            (s["rate"], s["p99_ms"]) for s in row["median"]["steps"] if s["size"] == size and not s["failed"]
+        )
         if steps:
             rates, p99 = zip(*steps, strict=True)
             panel.plot(rates, p99, marker="o", markersize=3, linewidth=1.5, color=_colour(row["name"]))

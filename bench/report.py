@@ -9,7 +9,7 @@ from bench import plot
 
 BEGIN, END = "<!-- bench: generated -->", "<!-- bench: end -->"
 TITLES = {"A": "Table A: features in the request", "B": "Table B: features from Valkey"}
-NONE = "–"
+NONE = "-"
 
 
 def write(result: dict[str, Any], page: Path | None) -> str:
@@ -48,8 +48,9 @@ def _conditions(result: dict[str, Any]) -> str:
     return (
         f"{turns}, {result['at']}, {result['took_s'] / 60:.0f} minutes. {machine['cpus']} CPUs ({machine['cpu']}), "
         f"{machine['system']}, Python {machine['python']}, load {machine['load_before']:.2f} before. "
-        f"Load generator on CPU {plan['generator_cpu']}, every server with one worker on CPU {cpus}. Open loop, Poisson "
-        f"arrivals of one seed a turn, latency from the intended send time, {result['distinct_items']:,} distinct items. "
+        f"Load generator on CPU {plan['generator_cpu']}, every server with one worker on CPU {cpus}. "
+        f"Open loop, Poisson arrivals of one seed a turn, latency from the intended send time, "
+        f"{result['distinct_items']:,} distinct items. "
         f"Model: {model['file']} ({model['bytes']:,} bytes, {model['width']} features), the same file for all rows; "
         f"answers were equal within 0.1 s before any time was taken."
     )

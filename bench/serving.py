@@ -27,7 +27,7 @@ from bench.vectors import items, pool, stand_in
 def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure rows and return plain data: the machine, the plan, the model, and each row's turns and medians.
 
-    A row that can't be installed, does not start or answers wrongly keeps the reason in `status` and takes no more turns.
+    A row that can't be installed, does not start or answers wrongly says why in `status` and takes no more turns.
     """
     begun = time.monotonic()
     cache = home / "bench"
@@ -78,7 +78,7 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
 
 
 def summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over turns: ready_s, memory_mib, highest by size, and each fixed step; a step is kept if most turns ran it."""
+    """Medians over turns: ready_s, memory_mib, highest by size, and the fixed steps that most turns ran."""
     if not turns:
         return {}
     steps: dict[tuple[int, float], list[dict[str, Any]]] = {}

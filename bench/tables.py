@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.rows import bentoml, fastapi, litserve, mlflow, mlserver, ray_haproxy, ray_serve, raw_asgi
+from bench.rows import bentoml, fastapi, litserve, mlflow, mlserver, raw_asgi, ray_haproxy, ray_serve
 from bench.rows.protocol import Row
 
 ROWS: tuple[Row, ...] = (

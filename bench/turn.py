@@ -53,7 +53,14 @@ class Measured:
 
 
 def take_turn(
-    row: Row, site: Site, exercise: Exercise, plan: Plan, *, seed: int, known: dict[int, float], say: Callable[[str], None]
+    row: Row,
+    site: Site,
+    exercise: Exercise,
+    plan: Plan,
+    *,
+    seed: int,
+    known: dict[int, float],
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Run a row once; `known` holds the highest rate by size of the turn before and is brought up to date.
 

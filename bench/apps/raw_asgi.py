@@ -1,5 +1,7 @@
 """The limit of table A: a raw ASGI function that speaks the Open Inference Protocol."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from onnx_model import OUTPUTS, Model
@@ -25,7 +27,7 @@ decode = msgspec.json.Decoder(Request).decode
 encode = msgspec.json.Encoder().encode
 
 
-async def app(scope, receive, send):
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer any POST as an inference request."""
     if scope["type"] != "http":
         return

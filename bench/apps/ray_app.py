@@ -8,7 +8,9 @@ import sys
 from ray import serve
 from starlette.requests import Request
 
-TUNED = {"max_ongoing_requests": 100, "logging_config": {"enable_access_log": False}} if "BENCH_TUNED" in os.environ else {}
+TUNED = (
+    {"max_ongoing_requests": 100, "logging_config": {"enable_access_log": False}} if "BENCH_TUNED" in os.environ else {}
+)
 
 
 @serve.deployment(**TUNED)

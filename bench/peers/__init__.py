@@ -30,9 +30,7 @@ def environment(peer: str, cache: Path) -> Path:
         ["venv", "-q", "--clear", "--python", sys.executable, str(folder)],
         ["pip", "install", "-q", "--require-hashes", "-r", str(lock)],
     ):
-        done = subprocess.run(
-            [str(own / "uv"), *arguments], env=variables, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([str(own / "uv"), *arguments], env=variables, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotInstalled(f"{peer} can't be installed: {done.stderr.strip().splitlines()[-1:]}")
     (folder / "installed").touch()

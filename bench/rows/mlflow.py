@@ -11,7 +11,12 @@ from bench.wire import NamedRows
 def prepare(site: Site) -> None:
     """Wrap the model as an MLflow model, once; in a process of its own, since importing MLflow is heavy."""
     if not (site.scratch / "mlflow").exists():
-        script = [str(site.bin / "python"), str(APPS / "mlflow_model.py"), str(site.model), str(site.scratch / "mlflow")]
+        script = [
+            str(site.bin / "python"),
+            str(APPS / "mlflow_model.py"),
+            str(site.model),
+            str(site.scratch / "mlflow"),
+        ]
         subprocess.run(script, check=True, capture_output=True)
 
 

@@ -10,6 +10,6 @@ ROW = Row(
     wire=OpenInference(),
     command=uvicorn("raw_asgi", APPS),
     packages=("uvicorn", "msgspec"),
-    settings="an ASGI function on uvicorn (uvloop, httptools), msgspec, the session in the process; validates types only",
+    settings="an ASGI function on uvicorn (uvloop, httptools), msgspec, session in the process; checks types only",
     source="uvicorn, Settings: Implementation",
 )
