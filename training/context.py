@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from contracts.schema import Floats, Matrix
+from contracts.transforms import haversine_m
 from contracts.trips import CITY_TZ
 from contracts.zones import Positions, Zones, pair_keys
-
-EARTH_RADIUS_M = 6_371_008.8
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def describe_trips(trips: pd.DataFrame, zones: Zones) -> TripContext:
         dropoff=dropoff,
         pairs=pair_keys(trips["pickup_zone"].tolist(), trips["dropoff_zone"].tolist()),
         borough=[zones.boroughs[i] for i in pickup],
-        distance_m=_straight_line_m(zones, pickup, dropoff),
+        distance_m=haversine_m(zones.lat[pickup], zones.lon[pickup], zones.lat[dropoff], zones.lon[dropoff]),
         hour=local.dt.hour.to_numpy().astype(np.intp),
         weekday=local.dt.weekday.to_numpy().astype(np.intp),
         day=midnight.astype(np.int64),
@@ -74,12 +73,3 @@ def plain_matrix(context: TripContext, zones: Zones) -> Matrix:
         context.weekday,
     ]
     return np.column_stack(columns).astype(np.float32)
-
-
-def _straight_line_m(zones: Zones, pickup: Positions, dropoff: Positions) -> Floats:
-    lat, lon = np.radians(zones.lat), np.radians(zones.lon)
-    from_lat, to_lat = lat[pickup], lat[dropoff]
-    half = np.sin((to_lat - from_lat) / 2) ** 2
-    half += np.cos(from_lat) * np.cos(to_lat) * np.sin((lon[dropoff] - lon[pickup]) / 2) ** 2
-    metres: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half))
-    return metres

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final
 
 import lightgbm as lgb
 import numpy as np
@@ -11,7 +12,10 @@ import numpy as np
 from contracts.schema import Floats, Matrix
 from training.settings import TreeSettings
 
-Tick = Callable[[], None]
+Tick = Callable[[], Any]
+
+# Below, LightGBM's threads spend their time waiting for one another. The model is the same with any number of them.
+_ROWS_WORTH_THREADS: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -40,5 +44,7 @@ def fit_trees(
 ) -> lgb.Booster:
     """Fit an ensemble; `tick` is called after every tree."""
     parameters = settings.parameters(seed)
+    if len(examples) < _ROWS_WORTH_THREADS:
+        parameters["num_threads"] = 1
     data = lgb.Dataset(examples.matrix, log_target(examples, offset), params=parameters)
     return lgb.train(parameters, data, settings.rounds, callbacks=[lambda _: tick()])
