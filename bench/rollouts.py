@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from model_registry.lifecycle import Phase
+
+from bench.simulated_arms import Arms, Truth, shifted
+from model_registry.lifecycle import STEPPING, Phase
 from model_registry.policy import Approvals, Policy, read_policy
 from model_registry.rollout import Rollout, step
 from model_registry.stats import sequential_srm_p_value
-
-from bench.simulated_arms import Arms, Truth, shifted
 
 POLICY = Path(__file__).parent.parent / "model_registry" / "policies" / "eta.yaml"
 START = 1_700_000_000.0
@@ -85,11 +85,11 @@ def faults(runs: int, rate: float, seed: int) -> dict[str, Any]:
             # Past the shadow, which would have seen it: the fault begins as the canary does.
             state = msgspec.structs.replace(begin(policy), phase=Phase.CANARY, step=1, since=START)
             now, served = START, 0.0
-            while state.active and now < START + 30 * 86400:
-                state = step(state, arms.evidence(state, now), now).state
-                served += state.percent / 100 * policy.interval
+            while state.phase in STEPPING and now < START + 30 * 86400:
                 now += policy.interval
-            missed += state.phase is not Phase.ROLLED_BACK
+                served += state.percent / 100 * policy.interval
+                state = step(state, arms.evidence(state, now), now).state
+            missed += state.phase is not Phase.ROLLING_BACK
             minutes.append((now - START) / 60)
             exposed.append(100 * served / (now - START))
         table[name] = {
@@ -103,7 +103,7 @@ def faults(runs: int, rate: float, seed: int) -> dict[str, Any]:
 
 
 def coverage(runs: int, looks: int, seed: int) -> dict[str, Any]:
-    """Share of runs in which the interval covers the true difference at every one of `looks` looks (a unit an arm each)."""
+    """Share of runs whose interval covers the true difference at every look, one after each unit an arm."""
     rng = np.random.default_rng(seed)
     missed = np.zeros(runs, dtype=bool)
     n = np.arange(1, looks + 1, dtype=np.float64)

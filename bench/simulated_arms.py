@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import special
+
 from model_registry.evidence import Arm, Cell, Evidence, Moments
 from model_registry.histogram import FIRST, GROWTH, Histogram
 from model_registry.policy import Shadow
 from model_registry.rollout import Rollout
-from scipy import special
 
 CELL_S = 60.0
 _BUCKETS = 900

@@ -23,6 +23,9 @@ from model_registry.stats import normal_quantile, sequential_srm_p_value
 
 ALPHA: Final = 0.001  # a look at a candidate that stands exactly on the limit
 HARD_ALPHA: Final = 1e-4  # acts without a second look
+# At low traffic a window reaches back until it holds this many times the samples without which there is no verdict:
+# what proves a breach of 2 % against a limit of 0.5 % is some 400 requests, not 100.
+REACH: Final = 10
 _QUANTILE: Final = 0.99
 _COUNTS: Final[dict[str, Callable[[Arm], int]]] = {
     "error_rate": attrgetter("errors"),
@@ -67,7 +70,7 @@ def _against_constant(guardrail: Guardrail, cells: Sequence[Cell], now: float) -
         newest, n = window(cells, since=now, needed=hard.min_samples, count=_requests(metric))
         if n >= hard.min_samples and (verdict := _breach(metric, hard.max, newest, HARD_ALPHA)):
             return msgspec.structs.replace(verdict, at_once=True)
-    part, n = window(cells, since=now - guardrail.for_s, needed=guardrail.min_samples, count=_requests(metric))
+    part, n = window(cells, since=now - guardrail.for_s, needed=REACH * guardrail.min_samples, count=_requests(metric))
     if n < guardrail.min_samples:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {n} samples of the {guardrail.min_samples} needed")
     if verdict := _breach(metric, limit, part, ALPHA):
@@ -107,7 +110,7 @@ def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> tuple[float, flo
 
 def _against_champion(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:
     metric, limit, needed = guardrail.metric, guardrail.max or 0.0, guardrail.min_labels
-    part, n = window(cells, since=now - guardrail.for_s, needed=needed, count=attrgetter("labels"))
+    part, n = window(cells, since=now - guardrail.for_s, needed=REACH * needed, count=attrgetter("labels"))
     fewest = min(n, sum(cell.champion.labels for cell in part))
     if fewest < needed:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {fewest} mature labels of the {needed} needed in each arm")
