@@ -1,0 +1,118 @@
+"""A trained version into MLflow: what was chosen and found, pictures, the artifact, a number and an alias."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapters.artifact_store import ETA_FILE, GOLDEN_FILE, HEURISTIC_FILE, ZONES_FILE
+from adapters.onnx_session import INPUT, OUTPUTS
+from adapters.tables import write_golden, write_heuristic
+from contracts.features import ETA_SCHEMA
+from contracts.manifest import MANIFEST_FILE, Lineage, ModelManifest, Parity, describe, sha256
+from model_registry.store import ModelStore
+from pipelines.layout import MODEL, Layout
+from pipelines.lineage import git_revision, hashes
+from pipelines.vectors import LearningData
+from training.evaluate import Assessment, Estimates
+from training.golden import golden_rows
+from training.plots import compare_models, error_by_slice, importances, predicted_against_actual
+from training.settings import TrainingSettings
+from training.tiers import BASELINE, Tiers
+from training.tracking import Run, Tracking
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's choices and results; `student` holds its answers to the test trips."""
+
+    settings: TrainingSettings
+    data: LearningData
+    tiers: Tiers
+    parity: Parity
+    assessment: Assessment
+    student: Estimates
+
+
+def register(layout: Layout, trained: Trained) -> dict[str, Any]:
+    """Log the run, keep its artifact and register it; returns version, alias and run."""
+    registry = ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
+    tracking = Tracking(layout.mlflow_uri, layout.mlflow_artifacts, MODEL)
+    with tracking.run(f"{MODEL}, seed {trained.settings.seed}") as run, tempfile.TemporaryDirectory() as folder:
+        lineage = _lineage(trained.data, run.run_id)
+        _log(run, trained, lineage)
+        _draw(run, trained)
+        files = _write_files(Path(folder), trained)
+        for file in files:
+            run.file(file, "artifact")
+        entry = registry.register(MODEL, f"{run.artifact_uri}/artifact", run.run_id)
+        # Written last: without its manifest a version is not complete, and nothing takes it for one.
+        manifest = Path(folder) / MANIFEST_FILE
+        manifest.write_bytes(_manifest(entry.version, files, lineage, trained).encode())
+        run.file(manifest, "artifact")
+        alias = registry.admit(MODEL, entry.version)
+    return {"model": f"{MODEL}@{entry.version}", "version": entry.version, "alias": alias, "run": run.run_id}
+
+
+def _log(run: Run, trained: Trained, lineage: Lineage) -> None:
+    schema = {"features": len(ETA_SCHEMA.names), "schema_hash": ETA_SCHEMA.schema_hash()}
+    run.parameters({**trained.settings.flat(), **schema, "test_from": trained.data.test_from})
+    run.tags({"git_revision": lineage.git_revision})
+    run.tags({f"sha256.{name}": digest for name, digest in lineage.data_hashes.items()})
+    run.metrics(trained.assessment.flat())
+    run.metrics({"parity.max_abs_diff_s": trained.parity.max_abs_diff_s, "parity.rows": trained.parity.rows})
+    run.metrics({"student.onnx_bytes": len(trained.tiers.graph)})
+    run.document(trained.assessment.slices, "slices.json")
+
+
+def _draw(run: Run, trained: Trained) -> None:
+    slices = trained.assessment.slices
+    run.figure(compare_models(trained.assessment.table), "plots/models.png")
+    run.figure(error_by_slice(slices["student"], slices[BASELINE]), "plots/slices.png")
+    picture = predicted_against_actual(trained.data.test.duration_s, trained.student.eta_s)
+    run.figure(picture, "plots/predicted_actual.png")
+    for tier in ("student", "teacher"):
+        gain = getattr(trained.tiers, tier).booster.feature_importance("gain")
+        run.figure(importances(ETA_SCHEMA.names, gain, f"What the {tier} looks at"), f"plots/importance_{tier}.png")
+
+
+def _write_files(folder: Path, trained: Trained) -> list[Path]:
+    tiers, settings = trained.tiers, trained.settings
+    (folder / ETA_FILE).write_bytes(tiers.graph)
+    write_heuristic(folder / HEURISTIC_FILE, tiers.heuristic)
+    matrix = trained.data.learn.matrix
+    golden = golden_rows(tiers.served, matrix, ETA_SCHEMA, rows=settings.golden_rows, seed=settings.seed)
+    write_golden(folder / GOLDEN_FILE, golden, ETA_SCHEMA.names)
+    shutil.copyfile(trained.data.zones_file, folder / ZONES_FILE)
+    return [folder / name for name in (ETA_FILE, HEURISTIC_FILE, GOLDEN_FILE, ZONES_FILE)]
+
+
+def _lineage(data: LearningData, run_id: str) -> Lineage:
+    return Lineage(
+        git_revision=git_revision(),
+        data_hashes=hashes([data.trips_file, data.zones_file]),
+        mlflow_run=run_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        train_span=data.train_span,
+    )
+
+
+def _manifest(version: int, files: list[Path], lineage: Lineage, trained: Trained) -> ModelManifest:
+    return ModelManifest(
+        model=MODEL,
+        version=version,
+        use_case="eta",
+        schema_name=ETA_SCHEMA.name,
+        schema_hash=ETA_SCHEMA.schema_hash(),
+        feature_names=ETA_SCHEMA.names,
+        inputs={INPUT: describe("float32", -1, len(ETA_SCHEMA.names))},
+        outputs={name: describe("float32", -1, 1) for name in OUTPUTS},
+        metrics=trained.assessment.flat(),
+        parity=trained.parity,
+        lineage=lineage,
+        files={file.name: sha256(file.read_bytes()) for file in files},
+    )

@@ -1,0 +1,133 @@
+"""From trips to a published version and back to its figures, on a city of three zones."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapters.artifact_store import ETA_FILE, ArtifactStore, read_artifact
+from adapters.trips_file import trips_writer, write_zones
+from contracts.errors import ArtifactInvalid, DataRefused, NotFound
+from contracts.trips import CITY_TZ, TRIP_COLUMNS
+from pipelines.evaluate import evaluate
+from pipelines.publish import publish
+from pipelines.train import train
+
+TINY = {
+    "teacher.rounds": 20,
+    "teacher.leaves": 15,
+    "student.rounds": 40,
+    "student.leaves": 15,
+    "zones_only.rounds": 10,
+    "parity_rows": 2000,
+    "golden_rows": 256,
+}
+FIRST_DAY = date(2020, 8, 3)
+
+
+def small_town(home: Path, *, rows: int = 6000, days: int = 14, seed: int = 0) -> Path:
+    """Two weeks of trips between three zones, slower by day than by night."""
+    rng = np.random.default_rng(seed)
+    zones = pd.DataFrame(
+        {
+            "zone": ["4", "12", "230"],
+            "name": ["East", "South", "West"],
+            "borough": ["Manhattan", "Manhattan", "Queens"],
+            "lat": [40.72, 40.70, 40.76],
+            "lon": [-73.98, -74.01, -73.90],
+            "polygon": None,
+        }
+    )
+    write_zones(home / "data" / "zones.parquet", zones, "a test")
+    start = pd.Timestamp(FIRST_DAY, tz=CITY_TZ).tz_convert("UTC")
+    pickup = start + pd.to_timedelta(np.sort(rng.integers(0, days * 86400, rows)), unit="s")
+    a, b = rng.integers(0, 3, (2, rows))
+    hour = pickup.tz_convert(CITY_TZ).hour.to_numpy()
+    seconds = 240 * (1 + np.abs(a - b)) * np.where((hour > 7) & (hour < 20), 1.5, 1.0) * rng.lognormal(0, 0.25, rows)
+    seconds = np.clip(np.round(seconds), 60, 7200)
+    frame = pd.DataFrame({"trip_id": [f"t{i:06d}" for i in range(rows)], "pickup_at": pickup, "duration_s": seconds})
+    frame["dropoff_at"] = frame["pickup_at"] + pd.to_timedelta(seconds, unit="s")
+    ids = zones["zone"].to_numpy()
+    frame = frame.reindex(columns=list(TRIP_COLUMNS)).assign(pickup_zone=ids[a], dropoff_zone=ids[b])
+    with trips_writer(home / "data" / "trips.parquet", "a test") as append:
+        append(frame)
+    return home
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with trips."""
+    return small_town(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def trained(home: Path) -> dict[str, Any]:
+    """What the first training run said; its version is published."""
+    found = train(home, params=TINY)
+    publish(home, found["version"])
+    return found
+
+
+def test_a_version_is_registered_with_every_baseline_beside_it(trained: dict[str, Any]) -> None:
+    """The last 15 % of the days are the test; nothing flips; the student beats the pair median."""
+    assert (trained["version"], trained["alias"]) == (1, "champion")
+    assert trained["trips"]["test_from"] == str(FIRST_DAY + timedelta(days=11))
+    assert set(trained["table"]) == {"haversine", "pair_median", "zones_only", "student", "teacher"}
+    assert trained["parity"]["flips"] == 0
+    assert trained["table"]["student"]["below_baseline"] > 0.05
+    assert 0.7 < trained["range"]["coverage"] < 0.9
+
+
+def test_the_same_trips_and_seed_give_the_same_model(home: Path, trained: dict[str, Any]) -> None:
+    """Byte by byte; the second version is candidate, and publishing the first again changes nothing."""
+    again = train(home, params=TINY)
+    assert (again["version"], again["alias"]) == (2, "candidate")
+    publish(home, 2)
+    publish(home, 1)
+    store = ArtifactStore(home / "artifacts")
+    first, second = (store.read("eta", version) for version in (1, 2))
+    assert first.files == second.files
+    assert first.manifest.lineage.data_hashes == second.manifest.lineage.data_hashes
+    assert first.manifest.metrics == second.manifest.metrics
+
+
+def test_evaluate_gives_the_figures_of_the_run(home: Path, trained: dict[str, Any], tmp_path: Path) -> None:
+    """From the published ONNX and the test trips alone, with the history before them."""
+    trips = pd.read_parquet(home / "data" / "trips.parquet")
+    test = trips[trips["pickup_at"] >= pd.Timestamp(trained["trips"]["test_from"], tz=CITY_TZ)]
+    with trips_writer(tmp_path / "test.parquet", "a test") as append:
+        append(test)
+    found = evaluate(home, version=1, trips=tmp_path / "test.parquet")
+    assert found["trips"] == trained["trips"]["tested"]
+    for model in ("haversine", "pair_median", "student"):
+        assert found["table"][model] == pytest.approx(trained["table"][model], rel=1e-12)
+    assert found["range"] == pytest.approx(trained["range"], rel=1e-12)
+    assert sum(row["trips"] for row in found["slices"]["hour"].values()) == found["trips"]
+
+
+def test_what_is_not_registered_or_was_changed_is_not_published(home: Path, trained: dict[str, Any]) -> None:
+    """A version is checked as a replica checks it, before it is in the store."""
+    with pytest.raises(NotFound, match="eta@99"):
+        publish(home, 99)
+    (graph,) = (home / "mlartifacts").glob(f"**/{trained['run']}/**/{ETA_FILE}")
+    before = graph.read_bytes()
+    try:
+        graph.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        with pytest.raises(ArtifactInvalid, match=r"hash check: eta\.onnx"):
+            publish(home, 1)
+    finally:
+        graph.write_bytes(before)
+    assert read_artifact(home / "artifacts" / "eta@1").files[ETA_FILE] == before
+
+
+def test_a_split_without_trips_on_one_side_is_refused(home: Path) -> None:
+    """The error says which side."""
+    with pytest.raises(DataRefused, match="no trips to test on, from 2031-01-01"):
+        train(home, test_from=date(2031, 1, 1))
+    with pytest.raises(DataRefused, match="no trips to learn from, ended before 2001-01-01"):
+        train(home, test_from=date(2001, 1, 1))
