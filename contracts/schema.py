@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,10 +82,10 @@ class FeatureSchema:
         np.clip(matrix, self._low, self._high, out=matrix)
         return np.ascontiguousarray(matrix.T)
 
-    @property
+    @cached_property
     def _low(self) -> Matrix:
         return np.array([[f.low] for f in self.features], dtype=np.float32)
 
-    @property
+    @cached_property
     def _high(self) -> Matrix:
         return np.array([[f.high] for f in self.features], dtype=np.float32)

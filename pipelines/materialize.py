@@ -1,0 +1,120 @@
+"""Trips in, feature tables out; and from the tables the latest values to the online store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from adapters.tables import read_zones
+from contracts.errors import DataRefused, NotFound
+from contracts.features import VIEWS
+from contracts.local_time import local_time
+from contracts.schema import ViewSpec
+from contracts.trips import CITY_TZ
+from feature_repo.history import (
+    EVENT_TIME,
+    ended_trips,
+    log_ratio_of,
+    pair_history,
+    pair_table,
+    window_tables,
+    zone_hour_table,
+)
+from pipelines.layout import Layout
+from training.dataset import FeatureTable
+
+_TRIP_COLUMNS = ["trip_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone", "duration_s"]
+_BATCH_ROWS = 200_000
+
+
+def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
+    """Write home/features/<view>.parquet from home/data/{trips,zones}.parquet.
+
+    Each view appears whole, in place of the one before. Returns rows by view, trips and seconds. Raises NotFound where
+    there are no trips, DataRefused where the file holds none, NotFound for a zone that the city does not have.
+    """
+    layout, began = Layout(home), time.monotonic()
+    if not layout.trips.is_file():
+        raise NotFound("trips file", str(layout.trips), "`tandem data` brings trips in")
+    zones, clock = read_zones(layout.zones), local_time(CITY_TZ)
+    ended = ended_trips(pd.read_parquet(layout.trips, columns=_TRIP_COLUMNS), zones, clock)
+    if not len(ended.pickup):
+        raise DataRefused(str(layout.trips), "has no trips to build features from")
+    with tqdm(total=4, desc="features", unit="step", disable=not progress) as bar, _tables(layout.features) as tables:
+        pairs = pair_history(ended)
+        log_ratio = log_ratio_of(ended, pairs)
+        bar.update()
+        tables["pair_stats"].write(pair_table(pairs, clock))
+        del pairs
+        bar.update()
+        tables["zone_hour_stats"].write(zone_hour_table(ended, log_ratio, clock))
+        bar.update()
+        for name, rows in window_tables(ended, log_ratio):
+            tables[name].write(rows)
+        bar.update()
+    rows_by_view = {name: table.rows for name, table in tables.items()}
+    return {"trips": len(ended.pickup), "rows": rows_by_view, "seconds": round(time.monotonic() - began, 1)}
+
+
+def tables(home: Path) -> list[FeatureTable]:
+    """The tables that `build` wrote, for a point-in-time join."""
+    return [FeatureTable(view, Layout(home).features / f"{view.name}.parquet") for view in VIEWS]
+
+
+class _Table:
+    """One view's file, written in batches so that memory does not grow with the history."""
+
+    def __init__(self, view: ViewSpec, path: Path) -> None:
+        floats = [(name, pa.float64()) for name in view.features]
+        fields = [(view.entity, pa.string()), (EVENT_TIME, pa.timestamp("us", tz="UTC")), *floats]
+        self._schema = pa.schema(fields)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+        self._waiting: list[Any] = []
+        self._waiting_rows = 0
+        self.rows = 0
+
+    def write(self, frame: pd.DataFrame) -> None:
+        # Not NaN to null: absent is NaN on every path.
+        arrays = [
+            pa.array(frame[field.name], type=field.type, from_pandas=not pa.types.is_floating(field.type))
+            for field in self._schema
+        ]
+        self._waiting.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._waiting_rows += len(frame)
+        self.rows += len(frame)
+        if self._waiting_rows >= _BATCH_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting, self._waiting_rows = [], 0
+
+
+@contextmanager
+def _tables(folder: Path) -> Iterator[dict[str, _Table]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = {view.name: folder / f".{view.name}.partial" for view in VIEWS}
+    try:
+        with ExitStack() as closing:
+            open_tables = {view.name: _Table(view, partial[view.name]) for view in VIEWS}
+            for table in open_tables.values():
+                closing.callback(table.close)
+            yield open_tables
+        for name, path in partial.items():
+            path.replace(folder / f"{name}.parquet")
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
