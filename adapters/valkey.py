@@ -51,6 +51,7 @@ class EmbeddedValkey:
             "appendfsync everysec",
             'save ""',
             "daemonize no",
+            "set-proc-title no",  # a new title would overwrite the environment that tells whose server this is
         ]
         path = self.data / "valkey.conf"
         path.touch(mode=0o600)

@@ -114,10 +114,12 @@ def _components(settings: Settings, stack: Stack, valkey: EmbeddedValkey | None)
         valkey.configure()
         environ["TANDEM_REDIS_URL"] = valkey.socket_url
         components.append(Component("valkey", valkey.command(), stop_s=10.0, ready=valkey.ready))
+    pages = stack.run / "pages"
+    pages.mkdir(exist_ok=True)
     for name, page in error_pages().items():
-        (stack.run / name).write_bytes(page)
+        (pages / name).write_bytes(page)
     config = stack.run / "haproxy.cfg"
-    config.write_text(haproxy_config(settings, stack.sockets, stack.run))
+    config.write_text(haproxy_config(settings, stack.sockets, pages))
     components.append(Component("front", [get_haproxy_binary(), "-db", "-f", str(config)], stop_s=2.0))
     command = [sys.executable, "-m", "serving.app"]
     components.append(Component("serve", command, environ, stop_s=settings.drain_s + _RAY_STOP_S))

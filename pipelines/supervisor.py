@@ -123,14 +123,20 @@ class Supervisor:
         self._log.flush()
 
 
-def members(stack_id: str, spare: int) -> Iterator[psutil.Process]:
-    """The running processes that carry a stack's id, but for `spare` and this process."""
+def members(stack_id: str, spare: int = 0) -> Iterator[psutil.Process]:
+    """The running processes that carry a stack's id and all below them, but for `spare` and this process.
+
+    Below them, too: Ray's agents write their titles over their environments.
+    """
+    seen = {spare, os.getpid()}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid in (spare, os.getpid()) or process.status() == psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARKER) != stack_id or process.pid in seen:
                 continue
-            if process.environ().get(MARKER) == stack_id:
-                yield process
+            for one in (process, *process.children(recursive=True)):
+                if one.pid not in seen and one.status() != psutil.STATUS_ZOMBIE:
+                    seen.add(one.pid)
+                    yield one
 
 
 def sweep(stack_id: str, spare: int = 0, term_s: float = 2.0, limit_s: float = 20.0) -> int:

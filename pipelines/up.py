@@ -83,7 +83,7 @@ def down(home: Path) -> dict[str, Any]:
         shutil.rmtree(stack.sockets, ignore_errors=True)
     else:
         shutil.rmtree(stack.run / "ray", ignore_errors=True)
-    left = [process.pid for process in members(stack.id, 0)]
+    left = [process.pid for process in members(stack.id)]
     return {"ok": not left, "stopped": bool(supervisor or ended), "left": left}
 
 
@@ -92,12 +92,11 @@ def status(home: Path) -> dict[str, Any]:
     settings, stack = _settings(home), Stack(home)
     supervisor, record = stack.supervisor(), stack.read_record()
     ready = supervisor is not None and _get(f"{settings.url}/readyz") is not None
-    rows = {
-        "supervisor": {"pid": supervisor.pid if supervisor else None, "restarts": 0, "memory_mb": _memory(supervisor)}
-    }
+    rows = {"supervisor": {"pid": None, "restarts": 0, "memory_mb": 0}}
+    if supervisor:
+        rows["supervisor"] |= {"pid": supervisor.pid, "memory_mb": _memory([supervisor])}
     for name, component in record.get("components", {}).items():
-        process = psutil.Process(component["pid"]) if psutil.pid_exists(component["pid"] or -1) else None
-        rows[name] = {**component, "memory_mb": _memory(process)}
+        rows[name] = {**component, "memory_mb": _memory(_tree(component["pid"]))}
     return {
         "ok": ready,
         "up": supervisor is not None,
@@ -231,14 +230,20 @@ def _route(settings: Settings) -> str:
     return f"champion {MODEL}@{table.champion}, generation {table.generation}"
 
 
-def _memory(process: psutil.Process | None) -> int | None:
-    """The proportional share of a process and of all below it, in MB: what is shared counts once."""
-    if process is None:
-        return None
+def _tree(pid: int | None) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)] if pid else []
+    except psutil.Error:
+        return []
+
+
+def _memory(processes: list[psutil.Process]) -> int:
+    """The proportional shares of processes, in MB: what they share counts once."""
     total = 0
-    for one in (process, *process.children(recursive=True)):
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            total += one.memory_full_info().pss
+            total += process.memory_full_info().pss
     return total >> 20
 
 

@@ -66,7 +66,7 @@ def main() -> int:
         try:
             serve.run(build(settings, sockets), name=APPLICATION, route_prefix=None)
         except RuntimeError:
-            _LOG.error("the application does not start: %s", _cause())  # noqa: TRY400 - the actor's trace is in there
+            _LOG.error("the application does not start: %s", _cause())
             return 1
         _LOG.info("%d replicas run", settings.replicas)
         return _watch(stop)

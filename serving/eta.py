@@ -29,10 +29,11 @@ _Estimate = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArra
 
 
 class Reason(enum.StrEnum):
-    """Why the heuristic answered; the first two come from the feature reader."""
+    """Why the heuristic answered; the first three are the reasons of features and route table when `Unavailable`."""
 
     FEATURES_TIMEOUT = "features_timeout"
     FEATURES_UNAVAILABLE = "features_unavailable"
+    KILL_SWITCH = "kill_switch"
     MODEL_ERROR = "model_error"
     MODEL_OUTPUT = "model_output_invalid"
 
@@ -87,6 +88,7 @@ class EtaService:
             raise Unavailable("model", Reason.MODEL_OUTPUT, model.name)
 
     async def _by_model(self, model: LoadedModel, trips: Trips, now: float) -> tuple[Seconds, Seconds, Seconds]:
+        self._routing.allow_model()
         looked_up = await self._features.read(self._trips.keys(model.zones, trips), trips.at, now)
         columns = self._trips.columns(model.zones, trips, looked_up)
         return model.onnx.run(self._trips.schema.to_matrix(columns, len(trips.ids)))

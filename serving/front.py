@@ -52,7 +52,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     estimate changes nothing and a repeated outcome counts once. One larger than a buffer is not.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    too_large = pages / "413.json"
+    too_large = f"file {pages / '413.json'} if {{ req.hdr_val(content-length) gt {MAX_BODY_BYTES} }}"
     lines = [
         "global",
         "  maxconn 4096",
@@ -73,8 +73,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "frontend http",
         f"  bind {host}:{settings.port}",
         # The replica refuses it too, but a client that is still sending would not hear it.
-        f"  http-request return status 413 content-type application/problem+json file {pages / '413.json'}"
-        f" if {{ req.hdr_val(content-length) gt {MAX_BODY_BYTES} }}",
+        f"  http-request return status 413 content-type application/problem+json {too_large}",
         "  default_backend replicas",
         "backend replicas",
         "  balance leastconn",

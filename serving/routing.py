@@ -38,6 +38,11 @@ class Routing:
         current = self._current()
         return current.models[current.table.champion]
 
+    def allow_model(self) -> None:
+        """Raise Unavailable while the kill switch is on."""
+        if self._current().table.fallback_only:
+            raise Unavailable("model", "kill_switch", "switched off by the route table")
+
     def loaded(self) -> dict[str, LoadedModel]:
         """Return every version of the table in force, by its number in words."""
         return {str(version): model for version, model in self._current().models.items()}

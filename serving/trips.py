@@ -13,9 +13,11 @@ from msgspec import UNSET
 from contracts.errors import InvalidInput
 from contracts.features import ETA_SCHEMA
 from contracts.heuristic import PairMedian
+from contracts.local_time import DAY_S, HOUR_S, local_time
 from contracts.messages import MAX_AT_OFFSET_S, Place, TripRequest
 from contracts.schema import FeatureSchema, Floats
-from contracts.trips import CITY
+from contracts.transforms import haversine_m, trip_columns, trip_keys
+from contracts.trips import CITY_TZ
 from contracts.zones import Positions, Zones, pair_keys
 from serving.places import Locator
 
@@ -49,23 +51,25 @@ class TripFeatures(Protocol):
 
 
 class CityTrips:
-    """The ETA model's family."""
+    """The ETA model's family: the same transforms that training uses."""
 
     schema = ETA_SCHEMA
 
     def keys(self, zones: Zones, trips: Trips) -> Mapping[str, Sequence[str]]:
         """See TripFeatures."""
-        pickup, dropoff = [zones.ids[i] for i in trips.pickup], [zones.ids[i] for i in trips.dropoff]
-        return {"city": [CITY] * len(pickup), "pickup": pickup, "dropoff": dropoff, "pair": pair_keys(pickup, dropoff)}
+        ids = zones.ids
+        return trip_keys([ids[i] for i in trips.pickup], [ids[i] for i in trips.dropoff], trips.at)
 
     def columns(self, zones: Zones, trips: Trips, looked_up: Mapping[str, Floats]) -> Mapping[str, npt.ArrayLike]:
         """See TripFeatures."""
-        return looked_up
+        return trip_columns(zones, trips.pickup, trips.dropoff, trips.at, looked_up)
 
     def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
         """See TripFeatures."""
-        pairs = pair_keys([zones.ids[i] for i in trips.pickup], [zones.ids[i] for i in trips.dropoff])
-        return heuristic.predict(pairs, np.full(len(pairs), 1000.0), np.zeros(len(pairs), dtype=np.intp))
+        ids, start, end = zones.ids, trips.pickup, trips.dropoff
+        distance_m = haversine_m(zones.lat[start], zones.lon[start], zones.lat[end], zones.lon[end])
+        hour = (local_time(CITY_TZ).seconds(trips.at) % DAY_S // HOUR_S).astype(np.intp)
+        return heuristic.predict(pair_keys([ids[i] for i in start], [ids[i] for i in end]), distance_m, hour)
 
 
 def resolve(requests: Sequence[TripRequest], zones: Zones, locator: Locator, now: float) -> Trips:

@@ -1,0 +1,112 @@
+"""The application's routes, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts.messages import MAX_BODY_BYTES, EtaRequest, OutcomesRequest
+from serving.openapi import openapi_document
+from tests.serving.conftest import Replica
+
+TRIP = {"pickup": {"zone": "1"}, "dropoff": {"lat": 40.755, "lon": -73.975}}
+
+
+def ask(replica: Replica, method: str, path: str, **kwargs: Any) -> Any:
+    """One request."""
+    return asyncio.run(replica.request(method, path, **kwargs))
+
+
+def test_an_eta_and_its_outcome(replica: Replica) -> None:
+    """An answered trip's outcome is accepted once; again it is a duplicate; another's is unknown."""
+    answer = ask(replica, "POST", "/v1/eta", json={"trips": [TRIP | {"id": "a"}], "unit": "rider"})
+    assert answer.status_code == 200
+    assert answer.json()["etas"][0]["source"] == "model"
+    outcome = {"request_id": answer.json()["request_id"], "id": "a", "event": "completed", "actual_s": 300}
+    rows = [outcome | {"at": "2027-01-15T08:00:00Z"}, outcome | {"at": "2027-01-15T08:00:00Z", "request_id": "x"}]
+    for expected in ({"accepted": 1, "duplicate": 0, "unknown": 1}, {"accepted": 0, "duplicate": 1, "unknown": 1}):
+        assert ask(replica, "POST", "/v1/outcomes", json={"outcomes": rows}).json() == expected
+
+
+def test_readiness(replica: Replica) -> None:
+    """Ready with a model; not while draining, with a Retry-After; alive in any case."""
+    assert ask(replica, "GET", "/readyz").status_code == 200
+    replica.api.draining = True
+    refused = ask(replica, "GET", "/readyz")
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert ask(replica, "GET", "/healthz").status_code == 200
+
+
+def test_pages_and_documents(replica: Replica) -> None:
+    """Documentation stands on itself, metrics count what was asked."""
+    ask(replica, "POST", "/v1/eta", json={"trips": [TRIP]})
+    page = ask(replica, "GET", "/docs")
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert ask(replica, "GET", "/").status_code == 200
+    metrics = ask(replica, "GET", "/metrics").text
+    assert 'tandem_estimates_total{arm="champion",model="eta@1",reason="",source="model"} 1.0' in metrics
+    assert ask(replica, "GET", "/openapi.json").json()["openapi"] == "3.1.0"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("HEAD", "/healthz", 200, None),
+        ("HEAD", "/v1/eta", 405, "POST, OPTIONS"),
+        ("OPTIONS", "/v1/eta", 204, "POST, OPTIONS"),
+        ("OPTIONS", "/docs", 204, "GET, HEAD, OPTIONS"),
+        ("PUT", "/healthz", 405, "GET, HEAD, OPTIONS"),
+        ("HEAD", "/nowhere", 404, None),
+    ],
+)
+def test_methods(replica: Replica, method: str, path: str, status: int, allow: str | None) -> None:
+    """HEAD and OPTIONS are what HTTP says, other methods name the allowed ones."""
+    answer = ask(replica, method, path)
+    assert (answer.status_code, answer.headers.get("allow")) == (status, allow)
+    if method == "HEAD":
+        assert answer.content == b""
+
+
+def test_an_endless_body_is_not_read_to_its_end(replica: Replica) -> None:
+    """A chunked body over the limit is refused as soon as it is over, and the connection ends."""
+    pulled = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal pulled
+        pulled += 1
+        return {"type": "http.request", "body": b" " * 65536, "more_body": True}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/eta", "headers": headers}
+    asyncio.run(replica.api(scope, receive, send))
+    assert sent[0]["status"] == 413
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert pulled == MAX_BODY_BYTES // 65536 + 1
+
+
+def test_a_failure_is_a_document_too(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug of ours is a 500 that tells nothing of its inside."""
+    monkeypatch.setattr(replica.routing, "champion", lambda: 1 / 0)
+    answer = ask(replica, "POST", "/v1/eta", json={"trips": [TRIP]})
+    assert answer.status_code == 500
+    assert "division" not in answer.text
+
+
+def test_the_documents_examples_are_accepted() -> None:
+    """OpenAPI's examples decode as what they are examples of, and all references resolve."""
+    document = openapi_document()
+    for path, kind in (("/v1/eta", EtaRequest), ("/v1/outcomes", OutcomesRequest)):
+        example = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        msgspec.json.decode(msgspec.json.encode(example), type=kind)
+    text = msgspec.json.encode(document).decode()
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in document["components"]["schemas"]
