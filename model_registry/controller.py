@@ -99,12 +99,16 @@ class Controller:
                 return command(rollout, "pause", problem, now)
         except Unavailable as error:
             held = str(error)  # what can't be checked doesn't move on; guardrails still look
+        return step(rollout, self._gather(rollout, now), now, held=held)
+
+    def _gather(self, rollout: Rollout, now: float) -> Evidence:
+        if rollout.present is None:
+            return Evidence()
         try:
-            evidence = self._evidence.evidence(rollout, now)
+            return self._evidence.evidence(rollout, now)
         except Unavailable as error:
             _LOG.warning("no evidence about %s: %s", rollout.id, error)
-            evidence = Evidence()
-        return step(rollout, evidence, now, held=held)
+            return Evidence()  # which is NoData
 
     def _deliver(self, webhook: Webhook, now: float) -> None:
         """Tell the world in order; what can't be delivered waits longer each time, and is dropped in the end."""
