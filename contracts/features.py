@@ -30,15 +30,16 @@ def _pair_columns() -> tuple[str, ...]:
     return ("weight", "log_excess", "spread", *parts)
 
 
-# Live views are written whenever a value changes, long ones daily at least, statistics at midnight when they change and
-# every 28 days at least: what is older than these limits was not updated.
+# Live views are written whenever a value changes, long ones daily at least: what is older than these limits was not
+# updated. Statistics fade by their weights, and old ones beat none: a model of last year's trips keeps its pairs.
+STATISTICS_TTL_S: Final = 100 * 365 * DAY_S
 VIEWS: Final[tuple[ViewSpec, ...]] = (
     ViewSpec("city_live", "city", _windows(SHORT_WINDOWS_S), 40 * 60.0),
     ViewSpec("city_long", "city", _windows(LONG_WINDOWS_S), 26 * HOUR_S),
     ViewSpec("zone_live", "zone", _windows(SHORT_WINDOWS_S), 40 * 60.0),
     ViewSpec("zone_long", "zone", _windows(LONG_WINDOWS_S), 26 * HOUR_S),
-    ViewSpec("pair_stats", "pair", _pair_columns(), 45 * DAY_S),
-    ViewSpec("zone_hour_stats", "zone_hour", ("weight", "log_ratio"), 45 * DAY_S),
+    ViewSpec("pair_stats", "pair", _pair_columns(), STATISTICS_TTL_S),
+    ViewSpec("zone_hour_stats", "zone_hour", ("weight", "log_ratio"), STATISTICS_TTL_S),
 )
 
 LIVE_VIEWS: Final = ("city_live", "zone_live")

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from contracts.features import ANY, DAY_PARTS, LONG_GRID_S, LONG_WINDOWS_S, SHORT_GRID_S, SHORT_WINDOWS_S
+from contracts.features import (
+    ANY,
+    DAY_PARTS,
+    LONG_GRID_S,
+    LONG_WINDOWS_S,
+    SHORT_GRID_S,
+    SHORT_WINDOWS_S,
+    STATISTICS_TTL_S,
+)
 from contracts.heuristic import MIN_DISTANCE_M
 from contracts.local_time import DAY_S, HOUR_S, HOURS_A_WEEK, Ints, LocalTime, hour_of_week, local_time
 from contracts.schema import Floats
@@ -25,7 +33,7 @@ EVENT_TIME = "event_timestamp"
 
 # One trip that stood in a car park for two hours says little of its pair: no log-ratio counts for more than this.
 _MAX_LOG_RATIO = 2.0
-_PAIR_MAX_AGE_DAYS = 45.0
+_PAIR_MAX_AGE_DAYS = STATISTICS_TTL_S / DAY_S
 
 
 @dataclass(frozen=True)
