@@ -14,14 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from adapters.artifact_store import ETA_FILE, ArtifactStore
 from adapters.onnx_session import OnnxModel
 from bench.exercise import Exercise, WrongAnswers
 from bench.peers import NotInstalled, environment, versions
 from bench.ports import free_port
 from bench.rows.protocol import Row, Site
 from bench.server import NotReady
+from bench.stand_in import stand_in
 from bench.turn import Plan, take_turn
-from bench.vectors import items, pool, stand_in
+from bench.vectors import items, pool
 
 
 def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -31,10 +33,9 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
     """
     begun = time.monotonic()
     cache = home / "bench"
-    artifact = _newest(home / "artifacts")
-    path = artifact / "eta.onnx" if artifact else stand_in(cache / "stand-in.onnx")
-    model = OnnxModel(path.read_bytes())
-    vectors = pool(model, artifact / "golden.parquet" if artifact else None)
+    artifact, made_up = _artifact(home, cache)
+    model = OnnxModel((artifact / ETA_FILE).read_bytes())
+    vectors = pool(artifact)
     exercise = Exercise(items(vectors), model.run(vectors)[0])
     records = {row.name: _record(row) for row in rows}
     known: dict[str, dict[int, float]] = {row.name: {} for row in rows}
@@ -52,7 +53,13 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
                 record["versions"] = versions(row.packages, folder)
                 scratch = cache / "scratch"
                 scratch.mkdir(parents=True, exist_ok=True)
-                site = Site(bin=folder, model=path.resolve(), port=free_port(), scratch=scratch.resolve(), home=home)
+                site = Site(
+                    bin=folder,
+                    model=(artifact / ETA_FILE).resolve(),
+                    port=free_port(),
+                    scratch=scratch.resolve(),
+                    home=home,
+                )
                 taken = take_turn(row, site, exercise, plan, seed=turn + 1, known=known[row.name], say=told)
                 record["turns"].append(taken)
             except (NotInstalled, NotReady, WrongAnswers, OSError, subprocess.CalledProcessError) as error:
@@ -67,9 +74,9 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
         "machine": _machine(),
         "plan": asdict(plan),
         "model": {
-            "file": artifact.name if artifact else "stand-in of the student's size",
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "bytes": path.stat().st_size,
+            "file": "a stand-in of the student's size" if made_up else artifact.name,
+            "sha256": hashlib.sha256((artifact / ETA_FILE).read_bytes()).hexdigest(),
+            "bytes": (artifact / ETA_FILE).stat().st_size,
             "width": model.width,
         },
         "distinct_items": len(exercise.items),
@@ -115,10 +122,12 @@ def _record(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _newest(store: Path) -> Path | None:
-    """Find the highest published version of the ETA model."""
-    published = [path for path in store.glob("eta@*") if (path / "eta.onnx").exists()]
-    return max(published, key=lambda path: int(path.name.partition("@")[2]), default=None)
+def _artifact(home: Path, cache: Path) -> tuple[Path, bool]:
+    """Find the highest published version of a home, else a made-up one; and which of the two it is."""
+    published = ArtifactStore(home / "artifacts")
+    if versions_there := published.versions("eta"):
+        return published.path("eta", versions_there[-1]), False
+    return stand_in(ArtifactStore(cache / "stand-in"), cache / "scratch" / "stand-in"), True
 
 
 def _machine() -> dict[str, Any]:

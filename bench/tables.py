@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bench.rows import bentoml, fastapi, litserve, mlflow, mlserver, raw_asgi, ray_haproxy, ray_serve
+from bench.rows import bentoml, fastapi, litserve, mlflow, mlserver, raw_asgi, ray_haproxy, ray_serve, tandem
 from bench.rows.protocol import Row
 
 ROWS: tuple[Row, ...] = (
+    tandem.TENSORS,
     raw_asgi.ROW,
     fastapi.ROW,
     mlserver.ROW,

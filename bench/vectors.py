@@ -1,53 +1,33 @@
-"""The model that all rows share and the requests' contents: at least 10,000 distinct vectors."""
+"""Table A's items: at least 10,000 distinct vectors of the range that the model knows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import lightgbm as lgb
 import numpy as np
-import pandas as pd
 
-from adapters.onnx_session import OUTPUTS, OnnxModel
+from adapters.artifact_store import GOLDEN_FILE
+from adapters.tables import read_golden
+from contracts.features import ETA_SCHEMA
 from contracts.schema import Matrix
-from training.export import Head, eta_graph, floor_thresholds, tree_node
 
 POOL = 12_000
-STAND_IN_WIDTH = 40
 
 
-def stand_in(path: Path) -> Path:
-    """Write a model of the student's size (150 trees of 63 leaves, 40 entries) fitted to noise, once."""
-    if path.exists():
-        return path
-    rng = np.random.default_rng(7)
-    matrix = rng.normal(size=(40_000, STAND_IN_WIDTH)).astype(np.float32)
-    log_s = 6.4 + 0.3 * np.tanh(matrix[:, :6].sum(axis=1) / 2) + 0.1 * matrix[:, 6] * matrix[:, 7]
-    log_s += 0.2 * rng.normal(size=len(matrix))
-    fixed = {"objective": "regression", "num_leaves": 63, "learning_rate": 0.05, "verbose": -1, "num_threads": 1}
-    booster = floor_thresholds(lgb.train(fixed, lgb.Dataset(matrix, log_s), num_boost_round=150))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(eta_graph(tree_node(booster), STAND_IN_WIDTH, Head(low_factor=0.7, high_factor=1.4)))
-    return path
+def pool(artifact: Path, n: int = POOL) -> Matrix:
+    """Distinct finite vectors float32 [n, width], each entry drawn from those of the artifact's golden rows.
 
-
-def pool(model: OnnxModel, golden: Path | None, n: int = POOL) -> Matrix:
-    """Distinct finite vectors float32 [n, width]: each entry drawn from the artifact's golden rows, else from a normal.
-
-    JSON has no NaN, so an absent entry takes the value of another row.
+    JSON has no NaN, so an absent entry takes another row's value. Raises ValueError where too few are distinct.
     """
     rng = np.random.default_rng(11)
-    if golden is None:
-        drawn = rng.normal(size=(n, model.width))
-    else:
-        rows = pd.read_parquet(golden).drop(columns=list(OUTPUTS))
-        columns = [values[np.isfinite(values)] for values in rows.to_numpy(dtype=np.float64).T]
-        drawn = np.column_stack([rng.choice(c, n) if len(c) else np.zeros(n) for c in columns])
-        # Golden rows repeat entries; a hair's breadth keeps the vectors apart without leaving the range.
-        drawn *= 1 + 1e-4 * rng.uniform(-1, 1, drawn.shape)
+    golden = read_golden(artifact / GOLDEN_FILE, ETA_SCHEMA.names).matrix.astype(np.float64)
+    known = [column[np.isfinite(column)] for column in golden.T]
+    drawn = np.column_stack([rng.choice(column, n) if len(column) else np.zeros(n) for column in known])
+    # Six digits: as long as numbers on the wire are in earnest.
     vectors = np.array([[float(f"{value:.6g}") for value in row] for row in drawn], dtype=np.float32)
-    if len(np.unique(vectors, axis=0)) < n:
-        raise ValueError(f"{n} vectors wanted, {len(np.unique(vectors, axis=0))} are distinct")
+    distinct = len(np.unique(vectors, axis=0))
+    if distinct < n:
+        raise ValueError(f"{n} vectors wanted, {distinct} are distinct")
     return vectors
 
 
