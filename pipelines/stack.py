@@ -64,6 +64,11 @@ class Stack:
             return {}
         return found
 
+    def restarts(self, component: str) -> int:
+        """How often a component had to be started again."""
+        count: int = self.read_record().get("components", {}).get(component, {}).get("restarts", 0)
+        return count
+
     def supervisor(self) -> psutil.Process | None:
         """The running supervisor, told from another process of the same pid by when it was created."""
         record = self.read_record()

@@ -31,6 +31,7 @@ from serving.settings import PREFIX, Settings, load_settings
 MODEL: Final = "eta"
 _READY_S: Final = 180.0
 _DOWN_S: Final = 60.0
+_TRIES: Final = 2  # starts of Serve that may fail before `up` gives up: the same artifact fails the same way
 _LOOK_S: Final = 0.2
 
 
@@ -165,6 +166,8 @@ def _wait(stack: Stack, done: Any, thing: str) -> None:
     while not done():
         if not stack.supervisor():
             raise Unavailable(thing, "supervisor_ended", _last_words(stack))
+        if stack.restarts("serve") >= _TRIES:
+            raise Unavailable(thing, "keeps_failing", _last_words(stack))
         if time.monotonic() > deadline:
             raise Unavailable(thing, "not_ready", f"within {_READY_S:.0f} s; {_last_words(stack)}")
         time.sleep(_LOOK_S)

@@ -1,0 +1,186 @@
+"""The whole stack, really running: up, faults, down. A model that always says 600 s stands in for the trained one."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+import pytest
+
+from adapters.artifact_store import ArtifactStore
+from adapters.valkey import free_port
+from contracts.features import ETA_SCHEMA
+from pipelines.stack import Stack
+from pipelines.supervisor import members
+from pipelines.up import PortTaken, down, status, up
+from tests.bad_requests import bad_requests
+from tests.fakes import constant_onnx, tiny_artifact
+from tests.serving.test_bad_requests import check
+
+pytestmark = pytest.mark.e2e
+
+TRIPS = {"trips": [{"pickup": {"zone": "1"}, "dropoff": {"zone": "2"}}]}
+PATIENCE_S = 120.0
+
+
+@dataclass
+class Running:
+    """A stack that is up."""
+
+    home: Path
+    url: str
+    result: dict[str, Any]
+
+    def eta(self, client: httpx.Client) -> httpx.Response:
+        """One request."""
+        return client.post(f"{self.url}/v1/eta", json=TRIPS, timeout=10)
+
+    def pid(self, component: str) -> int:
+        """The pid of a component."""
+        found: int = status(self.home)["components"][component]["pid"]
+        return found
+
+    def replicas(self) -> list[psutil.Process]:
+        """The replicas' processes."""
+        return [p for p in members(Stack(self.home).id) if "ServeReplica" in " ".join(p.cmdline())]
+
+
+@dataclass
+class Callers:
+    """Two clients that ask all the time and count what they get."""
+
+    stack: Running
+    seen: Counter[str] = field(default_factory=Counter)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Start asking."""
+        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop asking."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client() as client:
+            while not self._stop.wait(0.02):
+                try:
+                    answer = self.stack.eta(client)
+                    kind = answer.json()["etas"][0]["source"] if answer.status_code == 200 else str(answer.status_code)
+                except httpx.HTTPError as error:
+                    kind = type(error).__name__
+                self.seen[kind] += 1
+
+
+def until(done: Callable[[], bool], what: str) -> None:
+    """Wait for it, with patience but not for ever."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A stack of its own home on a port of its own, taken down whatever happens."""
+    home = tmp_path_factory.mktemp("home")
+    model = constant_onnx(len(ETA_SCHEMA.features), 600.0)
+    ArtifactStore(home / "artifacts").publish(tiny_artifact(home / "made", schema=ETA_SCHEMA, model=model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TANDEM_PORT", str(free_port()))
+        patch.setenv("TANDEM_FEATURE_DEADLINE_MS", "1000")  # a busy machine is not what is tested
+        try:
+            result = up(home, progress=False)
+            yield Running(home, result["url"], result)
+        finally:
+            down(home)
+            assert list(members(Stack(home).id)) == []
+
+
+def test_up_answers_with_the_model(stack: Running) -> None:
+    """`up` returns a real ETA of the model, and all of the stack is reported."""
+    assert stack.result["eta"]["source"] == "model"
+    assert stack.result["eta"]["eta_s"] == 600.0
+    found = status(stack.home)
+    assert found["ok"]
+    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve"}
+    assert json.dumps(found)
+
+
+def test_up_again_says_so(stack: Running) -> None:
+    """A second `up` of the same home changes nothing; one of another home is told that the port is taken."""
+    assert up(stack.home, progress=False)["already_up"]
+    with pytest.raises(PortTaken, match="TANDEM_PORT"):
+        up(stack.home.parent / "other", progress=False)
+
+
+def test_everything_listens_on_loopback(stack: Running) -> None:
+    """No process of the stack can be reached from outside of the machine."""
+    for process in members(Stack(stack.home).id):
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip.removeprefix("::ffff:") in ("127.0.0.1", "::1"), process.cmdline()
+
+
+def test_bad_requests_through_the_front(stack: Running) -> None:
+    """Bad requests get the same documents from the real server, the large ones too."""
+    with httpx.Client(base_url=stack.url, timeout=30) as client:
+        for request in bad_requests(219, seed=2):
+            if not request.body and request.method != "GET":
+                continue  # without a body httpx sends no content type's worth of one
+            content = dict(request.headers)
+            check(request, client.request(request.method, request.path, content=request.body, headers=content))
+
+
+def test_a_killed_replica_is_not_missed(stack: Running) -> None:
+    """SIGKILL of one replica fails no request, and another takes its place."""
+    victim = stack.replicas()[0]
+    with Callers(stack) as callers:
+        victim.kill()
+        until(lambda: len(stack.replicas()) >= 2 and victim not in stack.replicas(), "a new replica")
+        until(lambda: callers.seen["model"] > 50, "answers")
+    assert set(callers.seen) == {"model"}
+
+
+def test_a_killed_online_store(stack: Running) -> None:
+    """Without the store the heuristic answers; no request fails, and the model is back when the store is."""
+    before = stack.pid("valkey")
+    with Callers(stack) as callers:
+        os.kill(before, 9)
+        until(lambda: stack.pid("valkey") not in (None, before), "a new Valkey")
+        asked = callers.seen["model"]
+        until(lambda: callers.seen["model"] > asked + 20, "the model")
+    assert set(callers.seen) <= {"model", "fallback"}
+
+
+def test_a_killed_front_comes_back(stack: Running) -> None:
+    """The supervisor starts HAProxy again."""
+    before = stack.pid("front")
+    os.kill(before, 9)
+    until(lambda: stack.pid("front") not in (None, before) and status(stack.home)["ready"], "a new front")
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(stack: Running) -> None:
+    """`down` finds every process of a stack whose supervisor was killed."""
+    supervisor = Stack(stack.home).supervisor()
+    assert supervisor
+    supervisor.kill()
+    until(lambda: Stack(stack.home).supervisor() is None, "its end")
+    assert not status(stack.home)["ok"]
+    assert down(stack.home) == {"ok": True, "stopped": True, "left": []}
+    assert not status(stack.home)["up"]
