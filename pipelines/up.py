@@ -19,16 +19,16 @@ from typing import Any, Final
 
 import psutil
 
-from adapters.artifact_store import ArtifactStore
+from adapters.artifact_store import ZONES_FILE, ArtifactStore
 from adapters.state import State
 from adapters.tables import read_zones
 from contracts.errors import NotFound, TandemError, Unavailable
 from contracts.routes import RouteTable
+from pipelines.layout import MODEL, Layout
 from pipelines.stack import Stack
 from pipelines.supervisor import log_path, members, sweep
 from serving.settings import PREFIX, Settings, load_settings
 
-MODEL: Final = "eta"
 _READY_S: Final = 180.0
 _DOWN_S: Final = 60.0
 _TRIES: Final = 2  # starts of Serve that may fail before `up` gives up: the same artifact fails the same way
@@ -59,7 +59,7 @@ def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[s
         _wait(stack, lambda: bool(stack.read_record().get("redis_url")), "the online store")
         _fill_online_store(home, stack.read_record()["redis_url"], progress=progress)
         _wait(stack, lambda: _get(f"{settings.url}/readyz") is not None, "a replica")
-        result = _summary(stack, settings) | {"eta": _one_eta(home, settings)}
+        result = _summary(stack, settings) | {"eta": _one_eta(settings)}
         if foreground:
             _say(progress, f"up at {settings.url}; Ctrl-C stops it")
             while stack.supervisor():
@@ -118,7 +118,7 @@ def _prepare(home: Path, settings: Settings, *, progress: bool) -> None:
     """Bring a fresh home to a published version and a first route table."""
     artifacts = ArtifactStore(settings.artifacts)
     if not artifacts.versions(MODEL):
-        if not (home / "data" / "trips.parquet").exists():
+        if not Layout(home).trips.exists():
             _say(progress, "drawing sample trips")
             _pipeline("data").sample(home, progress=progress)
         _say(progress, "training both tiers")
@@ -135,7 +135,7 @@ def _prepare(home: Path, settings: Settings, *, progress: bool) -> None:
 
 
 def _fill_online_store(home: Path, redis_url: str, *, progress: bool) -> None:
-    if not (home / "features").is_dir():
+    if not Layout(home).features.is_dir():
         return
     _say(progress, "filling the online store")
     store = importlib.import_module("feature_repo.store").open_store(home, redis_url=redis_url)
@@ -189,9 +189,9 @@ def _check_port(settings: Settings) -> None:
             raise PortTaken(settings.host, settings.port) from error
 
 
-def _one_eta(home: Path, settings: Settings) -> dict[str, Any]:
-    newest = ArtifactStore(settings.artifacts).versions(MODEL)[-1]
-    zones = read_zones(home / "artifacts" / f"{MODEL}@{newest}" / "zones.parquet").ids
+def _one_eta(settings: Settings) -> dict[str, Any]:
+    artifacts = ArtifactStore(settings.artifacts)
+    zones = read_zones(artifacts.path(MODEL, artifacts.versions(MODEL)[-1]) / ZONES_FILE).ids
     trip = {"pickup": {"zone": zones[0]}, "dropoff": {"zone": zones[len(zones) // 2]}}
     body = json.dumps({"trips": [trip]}).encode()
     answer = _get(f"{settings.url}/v1/eta", body)

