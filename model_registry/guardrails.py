@@ -69,7 +69,7 @@ def _against_constant(guardrail: Guardrail, cells: Sequence[Cell], now: float) -
     if hard:
         newest, n = window(cells, since=now, needed=hard.min_samples, count=_requests(metric))
         if n >= hard.min_samples and (verdict := _breach(metric, hard.max, newest, HARD_ALPHA)):
-            return msgspec.structs.replace(verdict, at_once=True)
+            return msgspec.structs.replace(verdict, at_once=verdict.outcome is Outcome.FAIL)
     part, n = window(cells, since=now - guardrail.for_s, needed=REACH * guardrail.min_samples, count=_requests(metric))
     if n < guardrail.min_samples:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {n} samples of the {guardrail.min_samples} needed")

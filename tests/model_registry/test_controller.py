@@ -205,7 +205,7 @@ def test_second_thoughts_bring_the_old_champion_back(world: World) -> None:
 
 def test_an_approval_opens_the_gate(world: World) -> None:
     """The A/B step waits for a person with the role that the policy names."""
-    world.start(small_policy(**{"progress_deadline": "approvals: {before: [ab], role: admin}\nprogress_deadline"}))
+    world.start(small_policy("approvals: {before: [ab], role: admin}"))
     with pytest.raises(IllegalTransition, match="needs no approval"):
         world.desk.act("eta-1", "approve", ADMIN, "early")
     held = world.tick(GOOD_END)
