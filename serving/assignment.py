@@ -55,7 +55,8 @@ def _dense(row: Positions, column: Positions, saving: Floats, shape: tuple[int, 
     pair_of = np.full(shape, -1)
     pair_of[row, column] = np.arange(len(saving))
     chosen = pair_of[linear_sum_assignment(cells)]
-    return chosen[chosen >= 0]
+    made: Positions = chosen[chosen >= 0]
+    return made
 
 
 def _sparse(row: Positions, column: Positions, saving: Floats, shape: tuple[int, int]) -> Positions:

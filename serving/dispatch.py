@@ -27,19 +27,24 @@ NEARLY_BALANCED: Final = 1.5
 class Weights:
     """What a pair costs, in seconds of pickup time.
 
-    A pair costs `pickup` times the rider's wait for it, plus `cancellation` times the chance that the rider is lost
-    in that time, less `waiting` times the wait so far and `idle` times the driver's idle time.
+    A pair costs `pickup` times the seconds until the driver is there, plus `empty` times the driving among them, which
+    nobody pays for and which keeps the driver from others, plus `cancellation` times the chance that the rider is lost
+    by then, less `waiting` times the wait so far and `idle` times the driver's idle time.
     """
 
     pickup: float = 1.0
+    empty: float = 1.0
     cancellation: float = 300.0
-    waiting: float = 0.05
-    idle: float = 0.02
+    waiting: float = 0.1
+    idle: float = 0.01
 
-    def cost(self, pickup_s: Floats, waited_s: Floats, idle_s: Floats, patience: Patience) -> Floats:
+    def cost(
+        self, drive_s: Floats, *, free_in_s: Floats, waited_s: Floats, idle_s: Floats, patience: Patience
+    ) -> Floats:
         """Costs [n] of pairs [n], in seconds."""
-        risk = patience.lost(waited_s, pickup_s)
-        return self.pickup * pickup_s + self.cancellation * risk - self.waiting * waited_s - self.idle * idle_s
+        pickup_s = free_in_s + drive_s
+        effort = self.pickup * pickup_s + self.empty * drive_s + self.cancellation * patience.lost(waited_s, pickup_s)
+        return effort - self.waiting * waited_s - self.idle * idle_s
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,21 @@ class Batch:
         begin = self.clock.monotonic()
         pairs = nearby(riders.at, drivers.at, self.neighbours)
         asked = self.clock.monotonic()
-        pickup_s = self.eta.seconds(drivers.at.take(pairs.driver), riders.at.take(pairs.rider), at)
+        drive_s = self.eta.seconds(drivers.at.take(pairs.driver), riders.at.take(pairs.rider), at)
         answered = self.clock.monotonic()
-        pickup_s = pickup_s + drivers.free_in_s[pairs.driver]
-        cost = self.weights.cost(pickup_s, riders.waiting_s[pairs.rider], drivers.idle_s[pairs.driver], self.patience)
+        free_in_s = drivers.free_in_s[pairs.driver]
+        pickup_s = free_in_s + drive_s
+        cost = self.weights.cost(
+            drive_s,
+            free_in_s=free_in_s,
+            waited_s=riders.waiting_s[pairs.rider],
+            idle_s=drivers.idle_s[pairs.driver],
+            patience=self.patience,
+        )
         cost[pickup_s > self.max_pickup_s] = np.inf
-        made = cheapest(pairs, cost, unmatched=self.weights.pickup * self.max_pickup_s + self.weights.cancellation)
+        # The most that an offered pair can cost: to be matched late is better than not to be.
+        dearest = (self.weights.pickup + self.weights.empty) * self.max_pickup_s + self.weights.cancellation
+        made = cheapest(pairs, cost, unmatched=dearest)
         matrix_s = answered - asked
         solve_s = self.clock.monotonic() - begin - matrix_s
         return Assignment(pairs.rider[made], pairs.driver[made], pickup_s[made], matrix_s, solve_s)

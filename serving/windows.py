@@ -15,52 +15,48 @@ FULL_COMPANY = 4.0
 LOPSIDED = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class AdaptiveWindow:
-    """Up to `longest_s`, in proportion to the riders expected to join and to how evenly matched the sides are."""
+    """Up to `longest_s`, in proportion to the riders expected to join and to how evenly matched the sides are.
+
+    How many will join is told by a count of requests that fades with the time constant `memory_s`.
+    """
 
     longest_s: float = 2.0
+    memory_s: float = 60.0
+    _count: float = 0.0
+    _counted_at: float = -math.inf
 
-    def length_s(self, *, waiting: int, free: int, arrivals_per_s: float, carried: bool) -> float:
+    def arrived(self, now: float) -> None:
+        """Count a request at `now` (s)."""
+        self._count = self._faded(now) + 1.0
+        self._counted_at = now
+
+    def length_s(self, now: float, *, waiting: int, free: int, carried: bool) -> float:
         """Seconds until a window closes that opens now; who was just left unmatched waits for something new."""
         if carried:
             return self.longest_s
-        joining = arrivals_per_s * self.longest_s
+        joining = self._faded(now) / self.memory_s * self.longest_s
         company = min(1.0, joining / FULL_COMPANY)
         riders = waiting + joining
         lopsided = max(riders, free) / max(min(riders, free), 1.0)
         balance = min(1.0, max(0.0, (LOPSIDED - lopsided) / (LOPSIDED - 1.0)))
         return self.longest_s * company * balance
 
+    def _faded(self, now: float) -> float:
+        return self._count * math.exp((self._counted_at - now) / self.memory_s)
 
-@dataclass(frozen=True)
+
+@dataclass
 class FixedWindow:
-    """Always the same length; 0 matches at once, `retry_s` is for those who were left unmatched."""
+    """Always the same length, 0 to match at once; who was left unmatched waits `retry_s`."""
 
     fixed_s: float = 0.0
     retry_s: float = 2.0
 
-    def length_s(self, *, waiting: int, free: int, arrivals_per_s: float, carried: bool) -> float:  # noqa: ARG002
+    def arrived(self, now: float) -> None:
+        """Nothing depends on the traffic."""
+
+    def length_s(self, now: float, *, waiting: int, free: int, carried: bool) -> float:  # noqa: ARG002 - Window
         """Seconds until the window closes."""
-        return max(self.fixed_s, self.retry_s) if carried else self.fixed_s
-
-
-@dataclass
-class ArrivalRate:
-    """Requests a second, lately: a count that fades by the time constant `memory_s`."""
-
-    memory_s: float = 60.0
-    _count: float = 0.0
-    _at: float = -math.inf
-
-    def add(self, now: float) -> None:
-        """One request at `now` (s)."""
-        self._count = self._faded(now) + 1.0
-        self._at = now
-
-    def per_s(self, now: float) -> float:
-        """Requests a second as of `now` (s)."""
-        return self._faded(now) / self.memory_s
-
-    def _faded(self, now: float) -> float:
-        return self._count * math.exp((self._at - now) / self.memory_s)
+        return self.retry_s if carried else self.fixed_s

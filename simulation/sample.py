@@ -56,10 +56,10 @@ def draw_trips(city: City, *, trips: float, weeks: int, start: date, seed: int, 
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)
     )
     pickup_s, pickup, dropoff = _requests(city, trips, weeks, demand_rng)
-    origin, destination = _places(city.zones, pickup, dropoff, place_rng)
+    origin, destination = place_trips(city.zones, pickup, dropoff, place_rng)
     congestion = Congestion.draw(law, days=weeks * _DAYS_PER_WEEK, zones=len(city.zones.ids), rng=shock_rng)
     length_km = grid_km(origin, destination)
-    usual, own_sd = _pair_speeds(city, law, pickup_s, pickup, dropoff)
+    usual, own_sd = pair_speeds(city, law, pickup_s, pickup, dropoff)
     own = np.exp(own_sd * speed_rng.standard_normal(len(usual)) - own_sd**2 / 2)
     speed = np.clip(usual * congestion.factor(pickup_s, pickup, dropoff) * own, MIN_SPEED_KM_S, MAX_SPEED_KM_S)
     duration_s = np.round(length_km / speed)
@@ -106,7 +106,7 @@ def _requests(
     return pickup_s[order], np.concatenate(pickups)[order], np.concatenate(dropoffs)[order]
 
 
-def _places(
+def place_trips(
     zones: ZoneMap, pickup: NDArray[np.intp], dropoff: NDArray[np.intp], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two points of each trip, UTM kilometres; both are drawn anew where they are too close."""
@@ -116,7 +116,7 @@ def _places(
     return origin, destination
 
 
-def _pair_speeds(
+def pair_speeds(
     city: City,
     law: CongestionLaw,
     pickup_s: NDArray[np.int64],
