@@ -1,4 +1,4 @@
-"""The ledger: all or nothing, one winner, a chain that shows tampering. On SQLite, and on PostgreSQL where there is one."""
+"""The ledger: all or nothing, one winner, a chain that shows tampering. On SQLite, and PostgreSQL where there is one."""
 
 from __future__ import annotations
 
