@@ -8,8 +8,9 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from typing import Any
 from adapters.artifact_store import ETA_FILE, ArtifactStore
 from adapters.onnx_session import OnnxModel
 from bench.exercise import Exercise, WrongAnswers
+from bench.online import Online, online
 from bench.peers import NotInstalled, environment, versions
 from bench.ports import free_port
 from bench.rows.protocol import Row, Site
 from bench.server import NotReady
 from bench.stand_in import stand_in
 from bench.turn import Plan, take_turn
-from bench.vectors import items, pool
+from bench.vectors import POOL, items, pool
 
 
 def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -31,47 +33,24 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
 
     A row that can't be installed, does not start or answers wrongly says why in `status` and takes no more turns.
     """
-    begun = time.monotonic()
+    begun, machine = time.monotonic(), _machine()
     cache = home / "bench"
     artifact, made_up = _artifact(home, cache)
     model = OnnxModel((artifact / ETA_FILE).read_bytes())
-    vectors = pool(artifact)
-    exercise = Exercise(items(vectors), model.run(vectors)[0])
-    records = {row.name: _record(row) for row in rows}
-    known: dict[str, dict[int, float]] = {row.name: {} for row in rows}
-    for turn in range(plan.turns):
-        for row in rows:
-            record = records[row.name]
-            if record["status"] != "ok":
-                continue
-
-            def told(words: str, name: str = row.name, turn: int = turn) -> None:
-                say(f"[{turn + 1}/{plan.turns}] {name}: {words}")
-
-            try:
-                folder = environment(row.peer, cache / "peers")
-                record["versions"] = versions(row.packages, folder)
-                scratch = cache / "scratch"
-                scratch.mkdir(parents=True, exist_ok=True)
-                site = Site(
-                    bin=folder,
-                    model=(artifact / ETA_FILE).resolve(),
-                    port=free_port(),
-                    scratch=scratch.resolve(),
-                    home=home,
-                )
-                taken = take_turn(row, site, exercise, plan, seed=turn + 1, known=known[row.name], say=told)
-                record["turns"].append(taken)
-            except (NotInstalled, NotReady, WrongAnswers, OSError, subprocess.CalledProcessError) as error:
-                record["status"] = f"{type(error).__name__}: {error}"
-                told(record["status"])
-    for record in records.values():
+    records = [_record(row) for row in rows]
+    with _ground(rows, artifact, model, cache) as ground:
+        for turn in range(plan.turns):
+            for row, record in zip(rows, records, strict=True):
+                if record["status"] == "ok":
+                    _take(row, record, ground, plan, turn, say)
+    for record in records:
         record["median"] = summary(record["turns"])
+        del record["known"]
     return {
         "suite": "serving",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "took_s": round(time.monotonic() - begun),
-        "machine": _machine(),
+        "machine": machine,
         "plan": asdict(plan),
         "model": {
             "file": "a stand-in of the student's size" if made_up else artifact.name,
@@ -79,9 +58,68 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
             "bytes": (artifact / ETA_FILE).stat().st_size,
             "width": model.width,
         },
-        "distinct_items": len(exercise.items),
-        "rows": list(records.values()),
+        "distinct_items": POOL,
+        "rows": records,
     }
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What the rows of a run share."""
+
+    artifact: Path
+    model: OnnxModel
+    cache: Path
+    vectors: Exercise
+    online: Online | None
+
+    def exercise(self, row: Row, turn: int) -> Exercise:
+        """Return the same items for all rows of a table in a turn; trips start soon, so they are made when they are needed."""
+        if row.table == "A":
+            return self.vectors
+        assert self.online is not None
+        self.online.refresh()
+        return self.online.exercise(self.model, turn)
+
+    def site(self, row: Row) -> Site:
+        """Find or make the row's environment, and give it a port."""
+        scratch = self.cache / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        filled = {"redis_url": self.online.url, "feast": self.online.repository} if self.online else {}
+        return Site(
+            bin=environment(row.peer, self.cache / "peers"),
+            model=(self.artifact / ETA_FILE).resolve(),
+            port=free_port(),
+            scratch=scratch.resolve(),
+            **filled,
+        )
+
+
+@contextmanager
+def _ground(rows: Sequence[Row], artifact: Path, model: OnnxModel, cache: Path) -> Iterator[_Ground]:
+    """Prepare what is shared; a Valkey runs as long as rows of table B may need it."""
+    drawn = pool(artifact)
+    vectors = Exercise(items(drawn), model.run(drawn)[0])
+    with ExitStack() as stack:
+        filled = None
+        if any(row.table == "B" for row in rows):
+            filled = stack.enter_context(online(artifact, (cache / "scratch" / "online").resolve()))
+        yield _Ground(artifact, model, cache, vectors, filled)
+
+
+def _take(row: Row, record: dict[str, Any], ground: _Ground, plan: Plan, turn: int, say: Callable[[str], None]) -> None:
+    def told(words: str) -> None:
+        say(f"[{turn + 1}/{plan.turns}] {row.table} {row.name}: {words}")
+
+    try:
+        site = ground.site(row)
+        record["versions"] = versions(row.packages, site.bin)
+        exercise = ground.exercise(row, turn + 1)
+        taken = take_turn(row, site, exercise, plan, seed=turn + 1, known=record["known"], say=told)
+        record["turns"].append(taken)
+    except (NotInstalled, NotReady, WrongAnswers, OSError, subprocess.CalledProcessError) as error:
+        record["status"] = f"{type(error).__name__}: {error}"
+        told(record["status"])
 
 
 def summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -118,7 +156,7 @@ def _median(values: Sequence[float]) -> float | None:
 def _record(row: Row) -> dict[str, Any]:
     return {
         "name": row.name, "table": row.table, "settings": row.settings, "source": row.source,
-        "versions": {}, "status": "ok", "turns": [],
+        "versions": {}, "status": "ok", "turns": [], "known": {},
     }  # fmt: skip
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from bench.rows import bentoml, fastapi, litserve, mlflow, mlserver, raw_asgi, ray_haproxy, ray_serve, tandem
+from bench.rows import (
+    bentoml,
+    fastapi,
+    feast_sdk,
+    feast_server,
+    litserve,
+    mlflow,
+    mlserver,
+    raw_asgi,
+    raw_features,
+    ray_haproxy,
+    ray_serve,
+    tandem,
+)
 from bench.rows.protocol import Row
 
 ROWS: tuple[Row, ...] = (
@@ -15,4 +28,8 @@ ROWS: tuple[Row, ...] = (
     bentoml.ROW,
     mlflow.ROW,
     ray_serve.ROW,
+    tandem.TRIPS,
+    raw_features.ROW,
+    feast_sdk.ROW,
+    feast_server.ROW,
 )

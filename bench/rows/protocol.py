@@ -10,6 +10,7 @@ from typing import Literal
 from bench.wire import Wire
 
 APPS = Path(__file__).parent.parent / "apps"
+PROJECT = APPS.parent.parent
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Site:
     model: Path
     port: int
     scratch: Path
-    home: Path
-    redis_url: str = ""
+    redis_url: str = ""  # table B: the Valkey that Feast has filled
+    feast: Path = Path()  # table B: the Feast repository over it
 
     @property
     def host(self) -> str:

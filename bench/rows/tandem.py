@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 
 from adapters.state import State
-from bench.rows.protocol import Row, Site
+from bench.rows.protocol import PROJECT, Row, Site
 from bench.wire import EtaTrips, OpenInference
 from contracts.errors import NotFound
 from contracts.routes import RouteTable
 from serving.settings import load_settings
-
-PROJECT = Path(__file__).parent.parent.parent
 
 
 def variables(site: Site) -> Mapping[str, str]:
