@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
         plan = replace(QUICK if chosen.quick else Plan(), server_cpus=tuple(chosen.server_cpus))
         home = Path(os.environ.get("TANDEM_HOME", ".tandem")).resolve()
         begun = time.monotonic()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
         result = serving.run(
             rows, plan, home, lambda w: print(f"{time.monotonic() - begun:6.0f} s {w}", file=sys.stderr)
         )

@@ -75,7 +75,7 @@ class Online:
     def _looked_up(self, keys: Mapping[str, Sequence[str]]) -> dict[str, Floats]:
         columns: dict[str, Floats] = {}
         for lookup in LOOKUPS:
-            rows = self.values[lookup.view].loc[keys[lookup.role]]
+            rows = self.values[lookup.view].reindex(keys[lookup.role])
             columns |= {f"{lookup.role}.{name}": rows[name].to_numpy() for name in rows.columns}
         return columns
 

@@ -42,7 +42,7 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
         for turn in range(plan.turns):
             for row, record in zip(rows, records, strict=True):
                 if record["status"] == "ok":
-                    _take(row, record, ground, plan, turn, say)
+                    _take(row, record, ground, plan, turn=turn, say=say)
     for record in records:
         record["median"] = summary(record["turns"])
         del record["known"]
@@ -74,7 +74,7 @@ class _Ground:
     online: Online | None
 
     def exercise(self, row: Row, turn: int) -> Exercise:
-        """Return the same items for all rows of a table in a turn; trips start soon, so they are made when they are needed."""
+        """Return the items of a row's table; trips start soon, so they are made when they are needed."""
         if row.table == "A":
             return self.vectors
         assert self.online is not None
@@ -85,13 +85,13 @@ class _Ground:
         """Find or make the row's environment, and give it a port."""
         scratch = self.cache / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
-        filled = {"redis_url": self.online.url, "feast": self.online.repository} if self.online else {}
         return Site(
             bin=environment(row.peer, self.cache / "peers"),
             model=(self.artifact / ETA_FILE).resolve(),
             port=free_port(),
             scratch=scratch.resolve(),
-            **filled,
+            redis_url=self.online.url if self.online and row.table == "B" else "",
+            feast=self.online.repository if self.online else Path(),
         )
 
 
@@ -107,7 +107,9 @@ def _ground(rows: Sequence[Row], artifact: Path, model: OnnxModel, cache: Path) 
         yield _Ground(artifact, model, cache, vectors, filled)
 
 
-def _take(row: Row, record: dict[str, Any], ground: _Ground, plan: Plan, turn: int, say: Callable[[str], None]) -> None:
+def _take(
+    row: Row, record: dict[str, Any], ground: _Ground, plan: Plan, *, turn: int, say: Callable[[str], None]
+) -> None:
     def told(words: str) -> None:
         say(f"[{turn + 1}/{plan.turns}] {row.table} {row.name}: {words}")
 
