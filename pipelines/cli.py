@@ -24,6 +24,8 @@ Verb = Callable[[argparse.Namespace], dict[str, Any]]
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = _parser().parse_args(argv)
+    # Read when LightGBM is loaded: threads that wait by spinning make training many times slower on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         result = arguments.run(arguments)
     except TandemError as error:
