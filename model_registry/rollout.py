@@ -125,6 +125,9 @@ def route_table(state: Rollout, generation: int) -> RouteTable:
 
 def _look(state: Rollout, evidence: Evidence, now: float) -> Rollout:
     """Judge, and start, keep or clear each guardrail's clock: NoData neither starts one nor absolves."""
+    # A cell that began in an earlier step holds that step's traffic.
+    own = tuple(cell for cell in evidence.cells if cell.at >= state.entered_at)
+    evidence = msgspec.structs.replace(evidence, cells=own)
     verdicts = tuple(judge(rail, evidence, state.percent, now) for rail in state.policy.guardrails)
     failing = {
         verdict.guardrail: state.failing.get(verdict.guardrail, now)

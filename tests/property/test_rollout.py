@@ -145,6 +145,16 @@ def test_good_evidence_gets_there_and_a_breach_must_last() -> None:
     assert phases == [*[Phase.SHADOW], *[Phase.CANARY] * 4, Phase.ROLLING_BACK, Phase.ROLLED_BACK]
 
 
+def test_what_came_before_the_step_does_not_count() -> None:
+    """Cells from before the step was entered neither pass nor fail anything."""
+    state = msgspec.structs.replace(begin(), phase=Phase.CANARY, step=1, entered_at=1000.0)
+    for kind in ("good", "down"):
+        old = evidence(kind, state, 1000.0)
+        after = step(state, msgspec.structs.replace(old, samples=0), 1000.0).state
+        assert after.phase is Phase.CANARY
+        assert after.verdicts[0].outcome is Outcome.NO_DATA
+
+
 def test_a_breach_that_passes_clears_its_clock() -> None:
     """Two minutes bad, one good, two bad: no rollback; and time without data does not absolve."""
     calm = [("good", 200.0, None)] * 2
