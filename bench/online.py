@@ -29,6 +29,7 @@ from contracts.transforms import trip_columns, trip_keys
 from contracts.trips import CITY
 from contracts.zones import Zones, pair_key
 
+MIN_DISTINCT = 10_000
 AHEAD_S = (30.0, 600.0)  # when the trips start, from now: well inside every view's TTL
 HOURS_A_WEEK = 168
 _TYPICAL = {"count": (5, 60), "weight": (5, 60), "speed": (12, 30), "spread": (0.2, 0.4)}
@@ -68,14 +69,15 @@ class Online:
             {"pickup": {"zone": a}, "dropoff": {"zone": b}, "at": datetime.fromtimestamp(t, UTC).isoformat()}
             for a, b, t in zip(origins, destinations, at.tolist(), strict=True)
         ]
-        if len({(t["pickup"]["zone"], t["dropoff"]["zone"], t["at"]) for t in trips}) < 10_000:
-            raise ValueError("fewer than 10,000 distinct trips")
+        distinct = len(set(zip(origins, destinations, at.tolist(), strict=True)))
+        if distinct < MIN_DISTINCT:
+            raise ValueError(f"{distinct} distinct trips, at least {MIN_DISTINCT} are wanted")
         return Exercise(trips, expected_s)
 
     def _looked_up(self, keys: Mapping[str, Sequence[str]]) -> dict[str, Floats]:
         columns: dict[str, Floats] = {}
         for lookup in LOOKUPS:
-            rows = self.values[lookup.view].reindex(keys[lookup.role])
+            rows = self.values[lookup.view].reindex(pd.Index(keys[lookup.role]))
             columns |= {f"{lookup.role}.{name}": rows[name].to_numpy() for name in rows.columns}
         return columns
 
