@@ -36,6 +36,15 @@ def outcomes(requests: Requests, log: Log, counted: NDArray[np.bool_]) -> dict[s
     }
 
 
+def wait_by_zone(requests: Requests, log: Log, zones: int) -> Floats:
+    """Mean seconds [zones] from request to pickup, or to giving up, by the zone of the request; NaN where none was."""
+    until = np.where(np.isnan(log.picked_up_s), log.cancelled_s, log.picked_up_s) - requests.at_s
+    total = np.bincount(requests.pickup.zone, weights=until, minlength=zones)
+    count = np.bincount(requests.pickup.zone, minlength=zones)
+    waits: Floats = np.divide(total, count, out=np.full(zones, np.nan), where=count > 0)
+    return waits
+
+
 def compute(log: Log) -> dict[str, float]:
     """What matching took on this machine, as an assigned rider sees it (mean) and of all matchings (p99), in ms."""
     riders, matrix_s, solve_s = np.array(log.compute_s or [(0, 0.0, 0.0)]).T

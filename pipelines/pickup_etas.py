@@ -1,0 +1,66 @@
+"""The deterministic fallback as a source of pickup times for matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from contracts.dispatch import Places, line_km
+from contracts.heuristic import PairMedian
+from contracts.schema import Floats
+from contracts.trips import CITY_TZ
+from contracts.zones import pair_keys
+from simulation.city import City
+from simulation.congestion import CongestionLaw
+from simulation.sample import draw_trips
+from training.baselines import fit_pair_median
+
+# Days that no simulated day shares its luck with, and enough of them for most pairs.
+_HISTORY_TRIPS: Final = 200_000
+_HISTORY_WEEKS: Final = 2
+_HISTORY_START: Final = date(2018, 3, 5)
+_HISTORY_SEED: Final = 990_001
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """The pair's median; places within one zone get that of the zone, however near they are."""
+
+    heuristic: PairMedian
+    zones: tuple[str, ...]
+
+    def seconds(self, origins: Places, destinations: Places, at: float) -> Floats:
+        """Seconds [n] by the pairs of zones and the local hour."""
+        hour = datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(CITY_TZ)).hour
+        pairs = pair_keys([self.zones[i] for i in origins.zone], [self.zones[i] for i in destinations.zone])
+        metres = line_km(origins, destinations) * 1000
+        return self.heuristic.predict(pairs, metres, np.full(len(pairs), hour, dtype=np.intp))
+
+
+def fit_fallback(city: City) -> Fallback:
+    """Fit the pair medians on trips drawn for other days."""
+    trips = draw_trips(
+        city,
+        trips=_HISTORY_TRIPS,
+        weeks=_HISTORY_WEEKS,
+        start=_HISTORY_START,
+        seed=_HISTORY_SEED,
+        law=CongestionLaw(),
+    ).trips
+    index = {zone: i for i, zone in enumerate(city.zones.ids)}
+    origin, destination = (
+        Places(
+            trips[f"{end}_lat"].to_numpy(),
+            trips[f"{end}_lon"].to_numpy(),
+            trips[f"{end}_zone"].map(index).to_numpy().astype(np.intp),
+        )
+        for end in ("pickup", "dropoff")
+    )
+    hour = trips["pickup_at"].dt.tz_convert(CITY_TZ).dt.hour.to_numpy(dtype=np.intp)
+    pairs = pair_keys(trips["pickup_zone"].tolist(), trips["dropoff_zone"].tolist())
+    metres = line_km(origin, destination) * 1000
+    return Fallback(fit_pair_median(pairs, metres, hour, trips["duration_s"].to_numpy()), city.zones.ids)
