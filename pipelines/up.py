@@ -27,6 +27,7 @@ from contracts.routes import RouteTable
 from pipelines.layout import MODEL, Layout
 from pipelines.stack import Stack
 from pipelines.supervisor import log_path, members, sweep
+from serving.front import ready_replicas
 from serving.settings import PREFIX, Settings, load_settings
 
 _READY_S: Final = 180.0
@@ -58,7 +59,7 @@ def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[s
         _spawn(stack, settings)
         _wait(stack, lambda: bool(stack.read_record().get("redis_url")), "the online store")
         _fill_online_store(home, stack.read_record()["redis_url"], progress=progress)
-        _wait(stack, lambda: _get(f"{settings.url}/readyz") is not None, "a replica")
+        _wait(stack, lambda: _ready(stack, settings), "the replicas")
         result = _summary(stack, settings) | {"eta": _one_eta(settings)}
         if foreground:
             _say(progress, f"up at {settings.url}; Ctrl-C stops it")
@@ -102,6 +103,7 @@ def status(home: Path) -> dict[str, Any]:
         "ok": ready,
         "up": supervisor is not None,
         "ready": ready,
+        "replicas": f"{ready_replicas(stack.sockets)} of {settings.replicas} ready",
         "route": _route(settings),
         "url": record.get("url", settings.url),
         "docs": f"{settings.url}/docs",
@@ -159,6 +161,11 @@ def _spawn(stack: Stack, settings: Settings) -> None:
         time.sleep(_LOOK_S)
     if not stack.supervisor():
         raise Unavailable("the stack", "not_started", f"{log_path(stack.run)} has the cause at {settings.url}")
+
+
+def _ready(stack: Stack, settings: Settings) -> bool:
+    """Whether all replicas answer; the first question also waits out the front's own start, when it counts on all."""
+    return _get(f"{settings.url}/readyz") is not None and ready_replicas(stack.sockets) >= settings.replicas
 
 
 def _wait(stack: Stack, done: Any, thing: str) -> None:

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import ray
 from ray import serve
+from ray._private import parameter
 from ray._private import worker as ray_worker
+from ray._private.node import Node
 from ray.serve.schema import LoggingConfig
 
 from serving.deployments import OnlineReplica
@@ -94,21 +96,26 @@ def _cause() -> str:
 
 @contextlib.contextmanager
 def _lean_ray() -> Iterator[None]:
-    """Leave out Ray's autoscaler and log monitors: 100 MB and some seconds for what one machine has no use for.
+    """Leave out Ray's autoscaler, log monitor and dashboard server: 190 MB and seconds of start that nothing here uses.
 
-    `ray start` has options for both, `ray.init` has none.
+    `ray start` has options for the first two, `ray.init` has none; its own `include_dashboard=False` still starts the
+    third. The agent gets any free port, so that two stacks on one machine don't meet on Ray's fixed one.
     """
-    params = ray_worker.ray._private.parameter.RayParams  # noqa: SLF001
+    params, start_api_server = parameter.RayParams, Node.start_api_server
 
     class LeanParams(params):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "no_monitor": True, "include_log_monitor": False})
+            lean = {"no_monitor": True, "include_log_monitor": False, "dashboard_agent_listen_port": 0}
+            super().__init__(*args, **{**kwargs, **lean})
 
-    ray_worker.ray._private.parameter.RayParams = LeanParams  # noqa: SLF001
+    def no_api_server(self: Any, **_: Any) -> None:
+        self._webui_url = None
+
+    parameter.RayParams, Node.start_api_server = LeanParams, no_api_server
     try:
         yield
     finally:
-        ray_worker.ray._private.parameter.RayParams = params  # noqa: SLF001
+        parameter.RayParams, Node.start_api_server = params, start_api_server
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import socket
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -45,6 +47,20 @@ def error_pages() -> dict[str, bytes]:
     return pages
 
 
+def ready_replicas(sockets: Path) -> int:
+    """How many replicas the front sends requests to; 0 where there is no front."""
+    with socket.socket(socket.AF_UNIX) as front:
+        front.settimeout(1.0)
+        try:
+            front.connect(str(_control_socket(sockets)))
+            front.sendall(b"show stat\n")
+            table = b"".join(iter(lambda: front.recv(65536), b"")).decode()
+        except OSError:
+            return 0
+    rows = csv.DictReader(table.removeprefix("# ").splitlines())
+    return sum(row["svname"].startswith("replica-") and row["status"].startswith("UP") for row in rows)
+
+
 def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     """The configuration file.
 
@@ -57,13 +73,14 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "global",
         "  maxconn 4096",
         "  nbthread 1",  # a wake-up across CPUs costs more than the work
-        f"  stats socket {sockets / 'front.sock'} mode 600 level admin",
+        f"  stats socket {_control_socket(sockets)} mode 600 level admin",
         "defaults",
         "  mode http",
         "  timeout connect 1s",
         "  timeout client 60s",
         "  timeout server 15s",
         "  timeout queue 2s",
+        "  timeout check 2s",  # a busy machine is no reason to leave a replica out
         "  timeout http-request 10s",
         "  timeout http-keep-alive 60s",
         "  option redispatch 1",
@@ -84,3 +101,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         *(f"  server replica-{i} unix@{socket_path(sockets, i)}" for i in range(slots(settings))),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _control_socket(sockets: Path) -> Path:
+    return sockets / "front.sock"

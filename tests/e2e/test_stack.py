@@ -22,6 +22,7 @@ from contracts.features import ETA_SCHEMA
 from pipelines.stack import Stack
 from pipelines.supervisor import members
 from pipelines.up import PortTaken, down, status, up
+from serving.front import ready_replicas
 from tests.bad_requests import bad_requests
 from tests.fakes import constant_onnx, tiny_artifact
 from tests.serving.test_bad_requests import check
@@ -48,6 +49,10 @@ class Running:
         """The pid of a component."""
         found: int = status(self.home)["components"][component]["pid"]
         return found
+
+    def ready(self) -> int:
+        """How many replicas the front knows to be ready."""
+        return ready_replicas(Stack(self.home).sockets)
 
     def replicas(self) -> list[psutil.Process]:
         """The replicas' processes."""
@@ -149,11 +154,12 @@ def test_bad_requests_through_the_front(stack: Running) -> None:
 
 def test_a_killed_replica_is_not_missed(stack: Running) -> None:
     """SIGKILL of one replica fails no request, and another takes its place."""
+    until(lambda: stack.ready() == 2, "both replicas")
     victim = stack.replicas()[0]
     with Callers(stack) as callers:
         victim.kill()
         until(lambda: len(stack.replicas()) >= 2 and victim not in stack.replicas(), "a new replica")
-        until(lambda: callers.seen["model"] > 50, "answers")
+        until(lambda: stack.ready() == 2, "both replicas again")
     assert set(callers.seen) == {"model"}
 
 
