@@ -14,9 +14,10 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from contracts.errors import TandemError
+from contracts.errors import TandemError, Unavailable
 
 OUTBOX_LIMIT: Final = 1000
+_BUSY_MS: Final = 5000
 _GENESIS: Final = "0" * 64
 _TABLES: Final = sa.MetaData()
 _DOCUMENTS: Final = sa.Table(
@@ -109,7 +110,7 @@ class JournalBroken(TandemError):
 
 
 class Ledger:
-    """One database. Calls block: run them on a thread where an event loop waits."""
+    """One database. Calls block: run them on a thread where an event loop waits. Each may raise Unavailable."""
 
     def __init__(self, url: str) -> None:
         self._sqlite = url.startswith("sqlite")
@@ -145,7 +146,7 @@ class Ledger:
     def journal(self, after: int = 0, limit: int = 1000) -> list[Record]:
         """Records by number."""
         query = sa.select(_JOURNAL).where(_JOURNAL.c.seq > after).order_by(_JOURNAL.c.seq).limit(limit)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
 
     def verify(self) -> int:
@@ -188,7 +189,7 @@ class Ledger:
             .order_by(_OUTBOX.c.seq)
             .limit(limit)
         )
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [Message(_record(row), row["attempts"]) for row in connection.execute(query).mappings()]
 
     def sent(self, seq: int) -> None:
@@ -204,18 +205,32 @@ class Ledger:
 
     def _documents(self, condition: Any) -> list[Document]:
         query = sa.select(_DOCUMENTS).where(condition).order_by(_DOCUMENTS.c.key)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return [Document(**row) for row in connection.execute(query).mappings()]
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         """A transaction that is alone from its first read: the chain has one end."""
-        with self._engine.begin() as connection:
+        with _translated(), self._engine.begin() as connection:
             if self._sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tandem.ledger'))")
             yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A database that is locked, gone or full is an outage that callers know how to wait for."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        raise Unavailable("state database", "failed", str(error.orig)) from error
 
 
 def _put(connection: sa.Connection, document: Document) -> None:
@@ -255,7 +270,7 @@ def _record(row: Any) -> Record:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # `_writing` begins its transactions itself
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

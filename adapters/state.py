@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from contracts.errors import NotFound, TandemError
+from contracts.errors import NotFound, TandemError, Unavailable, Unavailable
 from contracts.messages import Outcome
 from contracts.routes import RouteTable
 
@@ -65,10 +65,13 @@ class State:
         self._engine.dispose()
 
     def route_table(self, model: str) -> RouteTable:
-        """The table in force; raises NotFound."""
+        """The table in force; raises NotFound or Unavailable."""
         query = sa.select(_ROUTES.c.document).where(_ROUTES.c.model == model).order_by(_ROUTES.c.generation.desc())
-        with self._engine.connect() as connection:
-            document = connection.execute(query.limit(1)).scalar()
+        try:
+            with self._engine.connect() as connection:
+                document = connection.execute(query.limit(1)).scalar()
+        except sa.exc.OperationalError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
         if document is None:
             raise NotFound("route table", model, "publish a version first")
         return msgspec.json.decode(document, type=RouteTable)
@@ -87,9 +90,14 @@ class State:
                 connection.execute(_ROUTES.insert().values(row))
         except sa.exc.IntegrityError as error:
             raise StaleGeneration(table.model, table.generation, table.generation) from error
+        except sa.exc.OperationalError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
 
     def add_outcomes(self, outcomes: Sequence[Outcome], received_at: float) -> int:
-        """Keep outcomes durably; returns how many were new. One of the same request, trip and event changes nothing."""
+        """Keep outcomes durably; returns how many were new. One of the same request, trip and event changes nothing.
+
+        Raises Unavailable where the database is away or stays locked.
+        """
         rows = [
             {
                 "request_id": outcome.request_id,
@@ -104,8 +112,11 @@ class State:
         if not rows:
             return 0
         statement = self._insert(_OUTCOMES).on_conflict_do_nothing().returning(_OUTCOMES.c.event)
-        with self._engine.begin() as connection:
-            return len(connection.execute(statement, rows).all())
+        try:
+            with self._engine.begin() as connection:
+                return len(connection.execute(statement, rows).all())
+        except sa.exc.OperationalError as error:
+            raise Unavailable("state database", "not_written", str(error.orig)) from error
 
     def secret(self, name: str) -> bytes:
         """32 random bytes that all who share the database share; made by whoever asks first."""

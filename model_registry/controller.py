@@ -52,16 +52,16 @@ class Controller:
     def tick(self, model: str) -> bool:
         """Look once and do what follows; False where another controller holds the lease."""
         now = self._clock.now()
-        if not self._ledger.lease(_LEASE, self._holder, now, self._lease_s):
-            return False
         try:
+            if not self._ledger.lease(_LEASE, self._holder, now, self._lease_s):
+                return False
             self._tick(model, now)
+            if self._webhook:
+                self._deliver(self._webhook, now)
         except Conflict as error:
             _LOG.info("somebody else was faster, look again at the next tick: %s", error)
         except Unavailable as error:
             _LOG.warning("rollouts of %s wait: %s", model, error)
-        if self._webhook:
-            self._deliver(self._webhook, now)
         return True
 
     def stop(self) -> None:

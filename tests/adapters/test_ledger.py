@@ -1,4 +1,4 @@
-"""The ledger: all or nothing, one winner, a chain that shows tampering. On SQLite, and PostgreSQL where there is one."""
+"""The ledger: all or nothing, one winner, a chain that shows tampering. On SQLite, PostgreSQL where there is one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from adapters import ledger as module
 from adapters.ledger import Conflict, Document, Entry, Ledger
+from contracts.errors import Unavailable
 
 POSTGRES = os.environ.get("TANDEM_TEST_POSTGRES_URL", "")
 
@@ -131,6 +132,18 @@ def test_the_outbox_is_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) 
     ledger.sent(5)
     assert [m.record.seq for m in ledger.due(2)] == [6]
     assert [(m.record.seq, m.attempts) for m in ledger.due(9)] == [(4, 1), (6, 0)]
+
+
+def test_a_locked_database_is_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite calls locked is Unavailable here, with its words."""
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    ledger = Ledger(url)
+    monkeypatch.setattr(module, "_BUSY_MS", 1)
+    hasty = Ledger(url)
+    with ledger._writing(), pytest.raises(Unavailable, match="database is locked"):
+        hasty.commit([Document("a", 1, "")], [])
+    hasty.close()
+    ledger.close()
 
 
 def test_opening_twice_at_once_is_no_error(url: str) -> None:

@@ -148,7 +148,7 @@ def test_concurrent_promotes_get_a_generation_each(tmp_path: Path, promotes: int
     def promote(version: int) -> int:
         return replace_table(state, "eta", lambda t: msgspec.structs.replace(t, champion=version)).generation
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(4) as pool:
         generations = list(pool.map(promote, range(2, promotes + 2)))
     assert sorted(generations) == list(range(2, promotes + 2))
     assert state.route_table("eta").generation == promotes + 1
@@ -311,6 +311,24 @@ def test_webhooks_arrive_in_order_and_give_up_in_the_end(world: World) -> None:
     world.tick(GOOD_END)
     assert world.wire.got == sorted(world.wire.got, key=int)
     assert len(world.wire.got) == len(world.journal())
+
+
+def test_a_locked_database_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick that can't write says nothing and does nothing; the next one goes on."""
+    world.start()
+    world.tick(4)
+    held = world.latest()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.controller._ledger, "_writing", locked)
+        world.clock.time += 60
+        assert world.controller.tick("eta")
+    assert world.latest() == held
+    assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
+
+
+def locked() -> Any:
+    """What a database does that somebody else writes to for too long."""
+    raise Unavailable("state database", "failed", "database is locked")
 
 
 def test_the_journal_shows_a_change_made_behind_its_back(world: World) -> None:
