@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("suite", nargs="?", choices=["serving", "report"], default="serving")
     parser.add_argument("--quick", action="store_true", help="one turn of short steps, for development and CI")
+    parser.add_argument("--turns", type=int, help="turns instead of the plan's (5, or 1 when quick)")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only rows whose name holds one of these words")
     parser.add_argument(
         "--server-cpus", type=int, nargs="+", default=[0, 1], help="CPUs of the servers (default: both)"
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
         if not rows:
             parser.error(f"no row is named like {chosen.rows}; there are {[row.name for row in ROWS]}")
         plan = replace(QUICK if chosen.quick else Plan(), server_cpus=tuple(chosen.server_cpus))
+        plan = replace(plan, turns=chosen.turns or plan.turns)
         home = Path(os.environ.get("TANDEM_HOME", ".tandem")).resolve()
         begun = time.monotonic()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out

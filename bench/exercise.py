@@ -39,7 +39,10 @@ class Exercise:
             status, answer = post(address, wire.path, wire.body(self.items[at : at + size]))
             if status != 200:
                 raise WrongAnswers(f"status {status} for {size} items: {answer[:200]!r}")
-            etas = np.array(wire.etas(answer))
+            try:
+                etas = np.array(wire.etas(answer))
+            except (KeyError, ValueError) as error:  # msgspec's errors of decoding are ValueErrors
+                raise WrongAnswers(f"{error!r} in {answer[:200]!r}") from error
             if etas.shape != (size,):
                 raise WrongAnswers(f"{etas.size} etas for {size} items")
             worst = max(worst, float(np.abs(etas - self.expected_s[at : at + size]).max()))

@@ -17,21 +17,21 @@ from bench.server import Server, post, running
 
 P99_LIMIT_MS = 150.0
 OVERLOADED_P99_MS = 1000.0
-WARM_UP_S = 1.0
+WARM_UP_S = 0.5
 CALM_MS = 100.0
 GENERATOR_NICE = -10
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often; `step_s` is for 200 requests/s and more, slower rates get time for 100 requests."""
+    """How long and how often; slower rates than 100 / `step_s` get time for 100 requests."""
 
     rates: tuple[int, ...] = (50, 200, 500, 1000)
     sizes: tuple[int, ...] = (1, 32)
     turns: int = 5
-    step_s: float = 2.0
-    search_s: float = 1.5
-    confirm_s: float = 3.0
+    step_s: float = 1.5
+    search_s: float = 1.0
+    confirm_s: float = 2.5
     generator_cpu: int = 0
     server_cpus: tuple[int, ...] = (0, 1)
 
@@ -40,7 +40,7 @@ class Plan:
         return max(self.step_s, 100 / rate)
 
 
-QUICK = Plan(rates=(50, 200), turns=1, step_s=1.0, search_s=1.0, confirm_s=2.0)
+QUICK = Plan(rates=(50, 200), turns=1, step_s=1.0, search_s=0.5, confirm_s=1.0)
 
 
 @dataclass(frozen=True)

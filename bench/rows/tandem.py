@@ -57,7 +57,7 @@ TENSORS = Row(
     source="docs/settings.md",
     prepare=prepare,
     variables=variables,
-    ready_s=240,
+    ready_s=120,
 )
 TRIPS = Row(
     name="Tandem",
@@ -69,5 +69,5 @@ TRIPS = Row(
     source="docs/settings.md",
     prepare=prepare,
     variables=variables,
-    ready_s=240,
+    ready_s=120,
 )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.vectors import items
+from adapters.artifact_store import ArtifactStore, read_artifact
+from bench.stand_in import stand_in
+from bench.vectors import items, pool
 from bench.wire import EtaTrips, NamedRows, OpenInference
+from serving.artifacts import load_artifact
 
 
 def test_open_inference_flattens_vectors_and_reads_its_tensor() -> None:
@@ -37,3 +41,15 @@ def test_numbers_on_the_wire_are_the_same_float32() -> None:
     vectors = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
     read = np.array(json.loads(json.dumps(items(vectors))), dtype=np.float32)
     assert np.array_equal(read, vectors)
+
+
+def test_open_inference_vectors_are_plausible_and_distinct(tmp_path: Path) -> None:
+    """The made-up artifact passes the replica's own check, and feeds 10,000 distinct finite vectors."""
+    artifact = stand_in(ArtifactStore(tmp_path / "artifacts"), tmp_path / "scratch")
+    loaded = load_artifact(read_artifact(artifact))
+    vectors = pool(artifact, 10_000)
+    assert vectors.shape == (10_000, loaded.onnx.width)
+    assert np.isfinite(vectors).all()
+    eta_s, low_s, high_s = loaded.onnx.run(vectors)
+    assert ((low_s <= eta_s) & (eta_s <= high_s)).all()
+    assert len(np.unique(eta_s)) > 1000
