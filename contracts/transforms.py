@@ -1,7 +1,7 @@
 """Row transforms of the ETA model, used by both tiers, so that what is trained on is what is served.
 
-Arrays are [n], one entry a trip; times are epoch seconds, distances metres; a looked-up column is named ``role.feature``
-and NaN where it is absent. A log-ratio is ln(actual / expected): above zero, the trip took longer.
+Arrays are [n], one entry a trip; times are epoch seconds, distances metres; a looked-up column is named
+``role.feature`` and NaN where it is absent. A log-ratio is ln(actual / expected): above zero, the trip took longer.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ _ZONE_PRIOR: Final = 5.0
 _PART_PRIOR: Final = 5.0
 _HOUR_PRIOR: Final = 3.0
 _CITY_LIVE_PRIOR: Final = 20.0
-_ZONE_LIVE_PRIOR: Final = {"30m": 5.0, "60m": 5.0, "1d": 10.0, "7d": 10.0}
+_ZONE_WINDOWS: Final = {"30m": 5.0, "60m": 5.0, "1d": 10.0, "7d": 10.0}
 
 # How much of a pair's deviation in this part of the day lasts: the slope of a regression on later trips.
 _PART_SLOPE: Final = 0.7
 
 _CITY_WINDOWS: Final = (*SHORT_WINDOWS_S, *LONG_WINDOWS_S)
 
-_PART_NAMES: Final = tuple(DAY_PARTS)
+_ZONE_LIVE: Final = tuple((role, window) for role in ("pickup", "dropoff") for window in _ZONE_WINDOWS)
+_ZONE_LIVE_PRIOR: Final = np.array([[_ZONE_WINDOWS[window]] for _, window in _ZONE_LIVE])
+_HOUR_ROLES: Final = ("city_hour", "pickup_hour", "dropoff_hour")
+
 # The part that began last, round the clock.
 _PART_OF_HOUR: Final = np.argmin((np.arange(24)[:, None] - np.array(list(DAY_PARTS.values()))) % 24, axis=1)
 
@@ -54,31 +57,33 @@ def haversine_m(lat: Floats, lon: Floats, to_lat: Floats, to_lon: Floats) -> Flo
 
 
 def typical_log_s(distance_m: Floats) -> Floats:
-    """ln of the seconds that a trip of this straight-line distance takes where nothing else is known."""
+    """Natural log of the seconds that a trip of this straight-line distance takes where nothing else is known."""
     return np.interp(distance_m / 1000.0, _TYPICAL_KM, _TYPICAL_LOG_S)
 
 
-def shrink(mean: Floats, weight: Floats, towards: Floats | float, prior: float) -> Floats:
-    """A mean over `weight` trips, pulled towards a value that counts for `prior` trips; that value where it is absent."""
-    known = np.where(weight > 0, weight, 0.0)  # NaN, too, is no weight
-    shrunk: Floats = (known * np.where(known > 0, mean, 0.0) + prior * towards) / (known + prior)
+def shrink(mean: Floats, weight: Floats, towards: Floats | float, prior: Floats | float) -> Floats:
+    """A mean over `weight` trips, pulled towards a value that counts for `prior` trips; that value where it is NaN."""
+    known = weight > 0  # NaN is not
+    trips = np.where(known, weight, 0.0)
+    shrunk: Floats = (trips * np.where(known, mean, 0.0) + prior * towards) / (trips + prior)
     return shrunk
 
 
 def day_part(hour: Ints) -> npt.NDArray[np.intp]:
     """Position in DAY_PARTS of local hours 0..23."""
-    return _PART_OF_HOUR[hour]
+    part: npt.NDArray[np.intp] = _PART_OF_HOUR[hour]
+    return part
 
 
 def reference_log_s(distance_m: Floats, stats: Mapping[str, Floats]) -> Floats:
-    """ln of a trip's reference duration in seconds: what its pair took, shrunk to its zones, and these to distance.
+    """Natural log of a trip's reference duration in seconds.
 
+    It is what its pair took, shrunk towards what its zones did, and they towards what is typical of the distance.
     `stats` has the columns ``pair``, ``outbound`` and ``inbound`` of the view pair_stats, with their weights.
     """
-    zones = 0.5 * sum(
-        shrink(stats[f"{role}.log_excess"], stats[f"{role}.weight"], 0.0, _ZONE_PRIOR)
-        for role in ("outbound", "inbound")
-    )
+    excess = np.array([stats["outbound.log_excess"], stats["inbound.log_excess"]])
+    weight = np.array([stats["outbound.weight"], stats["inbound.weight"]])
+    zones = 0.5 * shrink(excess, weight, 0.0, _ZONE_PRIOR).sum(axis=0)
     return typical_log_s(distance_m) + shrink(stats["pair.log_excess"], stats["pair.weight"], zones, _PAIR_PRIOR)
 
 
@@ -115,15 +120,10 @@ def trip_columns(
         **_bearing(lat, lon, to_lat, to_lon),
         **_calendar(local_s),
         **_pair(distance_m, looked_up, day_part((local_s % DAY_S // HOUR_S).astype(np.intp))),
-        **_conditions(looked_up),
+        **_hours(looked_up),
+        **_live(looked_up),
     }
-    now = shrink(
-        looked_up["city.log_ratio_60m"],
-        looked_up["city.count_60m"],
-        np.nan_to_num(columns["city_hour_log_ratio"]),
-        _CITY_LIVE_PRIOR,
-    )
-    columns[OFFSET] = columns["reference_log_s"] + _PART_SLOPE * columns["part_log_ratio"] + now
+    columns[OFFSET] = columns["reference_log_s"] + _PART_SLOPE * columns["part_log_ratio"] + _city_now(columns)
     return columns
 
 
@@ -150,31 +150,42 @@ def _calendar(local_s: Floats) -> dict[str, Floats]:
 
 def _pair(distance_m: Floats, looked_up: Mapping[str, Floats], part: npt.NDArray[np.intp]) -> dict[str, Floats]:
     rows = np.arange(len(part))
-    part_weight = np.stack([looked_up[f"pair.weight_{name}"] for name in _PART_NAMES])[part, rows]
-    part_excess = np.stack([looked_up[f"pair.log_excess_{name}"] for name in _PART_NAMES])[part, rows]
+    part_weight = np.array([looked_up[f"pair.weight_{name}"] for name in DAY_PARTS])[part, rows]
+    part_excess = np.array([looked_up[f"pair.log_excess_{name}"] for name in DAY_PARTS])[part, rows]
+    weights = np.array([looked_up["pair.weight"], looked_up["reverse.weight"], part_weight])
+    pair_weight, reverse_weight, known_part_weight = np.where(weights > 0, weights, 0.0)
     return {
         "reference_log_s": reference_log_s(distance_m, looked_up),
         "pair_log_excess": looked_up["pair.log_excess"],
-        "pair_weight": np.nan_to_num(looked_up["pair.weight"]),
+        "pair_weight": pair_weight,
         "pair_spread": looked_up["pair.spread"],
         "reverse_log_excess": looked_up["reverse.log_excess"],
-        "reverse_weight": np.nan_to_num(looked_up["reverse.weight"]),
+        "reverse_weight": reverse_weight,
         "part_log_ratio": shrink(part_excess - looked_up["pair.log_excess"], part_weight, 0.0, _PART_PRIOR),
-        "part_weight": np.nan_to_num(part_weight),
+        "part_weight": known_part_weight,
     }
 
 
-def _conditions(looked_up: Mapping[str, Floats]) -> dict[str, Floats]:
+def _hours(looked_up: Mapping[str, Floats]) -> dict[str, Floats]:
+    ratio = np.array([looked_up[f"{role}.log_ratio"] for role in _HOUR_ROLES])
+    weight = np.array([looked_up[f"{role}.weight"] for role in _HOUR_ROLES])
+    shrunk = shrink(ratio, weight, 0.0, _HOUR_PRIOR)
+    return {f"{role}_log_ratio": shrunk[i] for i, role in enumerate(_HOUR_ROLES)}
+
+
+def _live(looked_up: Mapping[str, Floats]) -> dict[str, Floats]:
+    """City and zones now; a zone relative to the city: a slow zone and a city that slows down are two things."""
     columns = {f"city_log_ratio_{window}": looked_up[f"city.log_ratio_{window}"] for window in _CITY_WINDOWS}
     columns["city_count_60m"] = looked_up["city.count_60m"]
-    for role in ("city_hour", "pickup_hour", "dropoff_hour"):
-        weight = looked_up[f"{role}.weight"]
-        columns[f"{role}_log_ratio"] = shrink(looked_up[f"{role}.log_ratio"], weight, 0.0, _HOUR_PRIOR)
-    for window, prior in _ZONE_LIVE_PRIOR.items():
-        # Relative to the city, so that a stale zone and a city that slows down are two things.
-        city = looked_up[f"city.log_ratio_{window}"]
-        for role in ("pickup", "dropoff"):
-            count = looked_up[f"{role}.count_{window}"]
-            relative = shrink(looked_up[f"{role}.log_ratio_{window}"] - city, count, 0.0, prior)
-            columns[f"{role}_log_ratio_{window}"] = np.where(np.isnan(count), np.nan, relative)
-    return columns
+    city = np.array([looked_up[f"city.log_ratio_{window}"] for _, window in _ZONE_LIVE])
+    ratio = np.array([looked_up[f"{role}.log_ratio_{window}"] for role, window in _ZONE_LIVE])
+    count = np.array([looked_up[f"{role}.count_{window}"] for role, window in _ZONE_LIVE])
+    relative = shrink(ratio - city, count, 0.0, _ZONE_LIVE_PRIOR)
+    relative[np.isnan(count)] = np.nan
+    return columns | {f"{role}_log_ratio_{window}": relative[i] for i, (role, window) in enumerate(_ZONE_LIVE)}
+
+
+def _city_now(columns: Mapping[str, Floats]) -> Floats:
+    """The city's log-ratio of the last hour, shrunk towards the usual one of this hour of the week."""
+    usual = columns["city_hour_log_ratio"]
+    return shrink(columns["city_log_ratio_60m"], columns["city_count_60m"], usual, _CITY_LIVE_PRIOR)

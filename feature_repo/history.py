@@ -109,7 +109,7 @@ def pair_history(ended: Ended) -> PairHistory:
 
 
 def reference_of(ended: Ended, pairs: PairHistory) -> Floats:
-    """ln of the reference duration [n] in seconds that was in force at the midnight before each trip's end."""
+    """Natural log of the reference duration [n] in seconds that was in force at the midnight before each trip's end."""
     stats = {}
     for role, code in (("pair", pairs.pair), ("outbound", pairs.outbound), ("inbound", pairs.inbound)):
         sums = pairs.snapshots.as_of(code, ended.day, _PAIR_MAX_AGE_DAYS)

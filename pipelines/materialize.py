@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +18,7 @@ from tqdm import tqdm
 from adapters.tables import read_zones
 from contracts.errors import DataRefused, NotFound
 from contracts.features import VIEWS
-from contracts.local_time import local_time
+from contracts.local_time import DAY_S, local_time
 from contracts.schema import ViewSpec
 from contracts.trips import CITY_TZ
 from feature_repo.history import (
@@ -28,11 +30,14 @@ from feature_repo.history import (
     window_tables,
     zone_hour_table,
 )
+from feature_repo.windows import MICRO
 from pipelines.layout import Layout
 from training.dataset import FeatureTable
 
 _TRIP_COLUMNS = ["trip_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone", "duration_s"]
 _BATCH_ROWS = 200_000
+_WRITE_ROWS = 10_000
+_WEEK_US = 7 * DAY_S * MICRO
 
 
 def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
@@ -67,6 +72,55 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
 def tables(home: Path) -> list[FeatureTable]:
     """The tables that `build` wrote, for a point-in-time join."""
     return [FeatureTable(view, Layout(home).features / f"{view.name}.parquet") for view in VIEWS]
+
+
+def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
+    """Write each key's latest values at `as_of` to the online store, unless they are over their view's TTL by then.
+
+    A recording that ended more than a week before is served as though it had ended lately: its times move on by whole
+    weeks, which keep the hours of the week in place.
+
+    Args:
+        home: TANDEM_HOME, with the tables of `build`.
+        store: Feast's, from `open_store`.
+        as_of: a moment with an offset.
+
+    Returns:
+        Rows written by view, days that the recording was moved on by, seconds. Raises NotFound without tables.
+
+    """
+    began, now_us = time.monotonic(), round(as_of.timestamp() * MICRO)
+    sources = tables(home)
+    missing = [table.path for table in sources if not table.path.is_file()]
+    if missing:
+        raise NotFound("feature table", str(missing[0]), "`tandem train` builds the features")
+    with duckdb.connect() as connection:
+        ended_us = max(_last_event_us(connection, table) for table in sources)
+        shift_us = max(now_us - ended_us, 0) // _WEEK_US * _WEEK_US
+        written = {}
+        for table in sources:
+            latest = _latest(connection, table, now_us - shift_us)
+            latest[EVENT_TIME] = latest[EVENT_TIME].dt.tz_convert("UTC") + pd.Timedelta(shift_us, unit="us")
+            for start in range(0, len(latest), _WRITE_ROWS):
+                store.write_to_online_store(table.view.name, latest.iloc[start : start + _WRITE_ROWS])
+            written[table.view.name] = len(latest)
+    days = shift_us // (DAY_S * MICRO)
+    return {"rows": written, "shifted_days": days, "seconds": round(time.monotonic() - began, 1)}
+
+
+def _last_event_us(connection: duckdb.DuckDBPyConnection, table: FeatureTable) -> int:
+    query = f"SELECT coalesce(max(epoch_us({EVENT_TIME})), 0) FROM read_parquet(?)"  # noqa: S608 - our own name
+    return int(connection.execute(query, [str(table.path)]).fetchall()[0][0])
+
+
+def _latest(connection: duckdb.DuckDBPyConnection, table: FeatureTable, now_us: int) -> pd.DataFrame:
+    oldest_us = now_us - round(table.view.ttl_s * MICRO)
+    query = (
+        f"SELECT * FROM read_parquet(?) WHERE epoch_us({EVENT_TIME}) BETWEEN ? AND ?"  # noqa: S608 - our own names
+        f' QUALIFY row_number() OVER (PARTITION BY "{table.view.entity}" ORDER BY {EVENT_TIME} DESC) = 1'
+    )
+    latest: pd.DataFrame = connection.execute(query, [str(table.path), oldest_us, now_us]).df()
+    return latest
 
 
 class _Table:

@@ -95,7 +95,7 @@ def epoch_s(times: pd.Series[pd.Timestamp]) -> Floats:
 
 
 def _epoch_us(times: pd.Series[pd.Timestamp]) -> npt.NDArray[np.int64]:
-    return times.dt.as_unit("us").astype("int64").to_numpy()
+    return times.dt.as_unit("us").to_numpy(dtype=np.int64)
 
 
 def _as_of(connection: duckdb.DuckDBPyConnection, asked: pd.DataFrame, table: FeatureTable) -> dict[str, Floats]:

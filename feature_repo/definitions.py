@@ -1,0 +1,40 @@
+"""All Feast objects, made from the contract's views; `feast apply` finds them as this module's names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Float64, String
+
+from contracts.features import VIEWS
+from contracts.schema import ViewSpec
+
+PROJECT: Final = "tandem"
+EVENT_TIME: Final = "event_timestamp"
+
+
+def _entity(name: str, description: str) -> Any:
+    return Entity(name=name, join_keys=[name], value_type=ValueType.STRING, description=description)
+
+
+def _view(spec: ViewSpec) -> Any:
+    entity = next(of for of in (city, zone, pair, zone_hour) if of.name == spec.entity)
+    # Relative to the repository's path, which `open_store` sets to TANDEM_HOME.
+    source = FileSource(name=f"{spec.name}_history", path=f"features/{spec.name}.parquet", timestamp_field=EVENT_TIME)
+    return FeatureView(
+        name=spec.name,
+        entities=[entity],
+        ttl=timedelta(seconds=spec.ttl_s),
+        schema=[Field(name=spec.entity, dtype=String), *(Field(name=name, dtype=Float64) for name in spec.features)],
+        source=source,
+    )
+
+
+city = _entity("city", "the served city as a whole")
+zone = _entity("zone", "a TLC LocationID")
+pair = _entity("pair", "from one zone to another, such as 74>138; * stands for any zone")
+zone_hour = _entity("zone_hour", "a zone in a local hour of the week, such as 74|035; * stands for any zone")
+
+city_live, city_long, zone_live, zone_long, pair_stats, zone_hour_stats = (_view(spec) for spec in VIEWS)

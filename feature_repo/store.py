@@ -1,0 +1,64 @@
+"""Feast's FeatureStore for a TANDEM_HOME: SQL registry, DuckDB offline, Redis or SQLite online."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from feast import Entity, FeatureStore, FeatureView, RepoConfig
+
+from contracts.errors import InvalidInput
+from feature_repo import definitions
+
+_DEFAULT_PORT = 6379
+
+
+def open_store(home: Path, *, redis_url: str | None) -> Any:
+    """Open the store below a home and register the definitions; online it is Redis, or SQLite where there is no URL.
+
+    Raises InvalidInput for a URL that Feast cannot take.
+    """
+    home = home.resolve()
+    (home / "feast").mkdir(parents=True, exist_ok=True)
+    online = (
+        {"type": "sqlite", "path": str(home / "feast" / "online_store.db")}
+        if redis_url is None
+        else {"type": "redis", "connection_string": redis_connection(redis_url)}
+    )
+    config = RepoConfig(
+        project=definitions.PROJECT,
+        provider="local",
+        # The file registry is not safe where two write.
+        registry={"registry_type": "sql", "path": f"sqlite:///{home / 'feast' / 'registry.db'}"},
+        # Its "file" store drops rows in point-in-time joins.
+        offline_store={"type": "duckdb"},
+        online_store=online,
+        entity_key_serialization_version=3,
+        repo_path=home,
+    )
+    store = FeatureStore(config=config)
+    apply(store)
+    return store
+
+
+def apply(store: Any) -> None:
+    """Register all entities and views; doing it once more changes nothing."""
+    store.apply([found for found in vars(definitions).values() if isinstance(found, Entity | FeatureView)])
+
+
+def redis_connection(url: str) -> str:
+    """Feast's connection string of a redis:// or rediss:// URL; raises InvalidInput."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+        raise InvalidInput("redis_url", f"{url!r} is not redis://host:port or rediss://host:port")
+    if "," in unquote(parts.password or ""):
+        raise InvalidInput("redis_url", "the password has a comma, which Feast's connection string cannot carry")
+    options = {
+        "db": parts.path.strip("/"),
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "ssl": "true" if parts.scheme == "rediss" else "",
+    }
+    given = [f"{name}={value}" for name, value in options.items() if value]
+    return ",".join([f"{parts.hostname}:{parts.port or _DEFAULT_PORT}", *given])
