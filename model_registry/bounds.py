@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from scipy import special
-
-
-def wilson_lower(count: int, n: int, alpha: float) -> float:
-    """Lower bound of a proportion by Wilson's score; 0 without samples."""
-    return _wilson(count, n, alpha, -1.0) if n else 0.0
-
-
-def wilson_upper(count: int, n: int, alpha: float) -> float:
-    """Upper bound of a proportion by Wilson's score; 1 without samples."""
-    return _wilson(count, n, alpha, 1.0) if n else 1.0
 
 
 def exact_lower(count: int, n: int, alpha: float) -> float:
     """Lower bound of a proportion by Clopper and Pearson: wrong at most `alpha` of the time at any n."""
     return float(special.betaincinv(count, n - count + 1, alpha)) if count else 0.0
-
-
-def exact_upper(count: int, n: int, alpha: float) -> float:
-    """Upper bound of a proportion by Clopper and Pearson."""
-    return float(special.betaincinv(count + 1, n - count, 1 - alpha)) if count < n else 1.0
 
 
 def rank_lower(n: int, quantile: float, alpha: float) -> int:
@@ -43,11 +26,3 @@ def rank_lower(n: int, quantile: float, alpha: float) -> int:
 def rank_upper(n: int, quantile: float, alpha: float) -> int:
     """Least rank whose order statistic is above the quantile with confidence 1 - alpha; n + 1 where none is."""
     return n + 1 - rank_lower(n, 1 - quantile, alpha)
-
-
-def _wilson(count: int, n: int, alpha: float, sign: float) -> float:
-    z = float(special.ndtri(1 - alpha))
-    share, square = count / n, z * z / n
-    centre = share + square / 2
-    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n))
-    return min(1.0, max(0.0, (centre + sign * half) / (1 + square)))

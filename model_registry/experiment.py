@@ -25,8 +25,6 @@ from model_registry.stats import (
     welch,
 )
 
-_DAY_S = 86400.0
-
 
 class Effect(Struct, frozen=True):
     """B minus A. `low`..`high` and `p` hold at one planned end; `always` holds whenever somebody looks.
@@ -47,12 +45,16 @@ class Effect(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """Units per arm for a difference, without and with the units' history, and the days that the latter takes."""
+    """Units per arm for a difference, without and with the units' history, and how long the latter takes.
+
+    `weeks` are whole ones: a test that begins on a Monday must not end on a Friday.
+    """
 
     delta: float
     per_arm: int
     per_arm_cuped: int
     days: float
+    weeks: int
 
 
 def moments(y: npt.ArrayLike, pre: npt.ArrayLike | None = None) -> Moments:
@@ -143,14 +145,10 @@ def plan(
     adjusted = sample_size_per_arm(sigma * math.sqrt(1 - correlation**2), delta, alpha, power)
     # The variance of a difference is 1/n_a + 1/n_b, which an uneven split makes larger.
     total = adjusted / 2 / (split * (1 - split))
-    return Plan(delta, per_arm, adjusted, total / units_per_day)
+    days = total / units_per_day
+    return Plan(delta, per_arm, adjusted, days, math.ceil(days / 7))
 
 
 def rate_sigma(baseline: float, trips: float, spread: float = 0.0) -> float:
     """Standard deviation of a unit's share over `trips` trips, where the units' true shares vary by `spread`."""
     return math.sqrt(spread**2 + (baseline * (1 - baseline) - spread**2) / trips)
-
-
-def runtime_s(planned: Plan) -> float:
-    """The planned time in seconds, whole weeks of it: a test that begins on Monday must not end on Friday."""
-    return math.ceil(planned.days / 7) * 7 * _DAY_S
