@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from contracts.errors import NotFound, TandemError, Unavailable, Unavailable
+from contracts.errors import NotFound, TandemError, Unavailable
 from contracts.messages import Outcome
 from contracts.routes import RouteTable
 

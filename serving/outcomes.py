@@ -27,6 +27,8 @@ class Outcomes:
         for i, outcome in enumerate(request.outcomes):
             if abs(outcome.at.timestamp() - now) > MAX_AT_OFFSET_S:
                 raise InvalidInput(f"outcomes[{i}].at", f"{outcome.at.isoformat()} is more than a year from now")
+            if "\0" in outcome.id:  # PostgreSQL has no place for it
+                raise InvalidInput(f"outcomes[{i}].id", "has a NUL character")
         known = [outcome for outcome in request.outcomes if self._request_ids.issued(outcome.request_id)]
         accepted = await asyncio.to_thread(self._add, known, now) if known else 0
         return OutcomesResponse(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 JSON = {"content-type": "application/json"}
@@ -25,10 +26,12 @@ class BadRequest:
     path: str = "/v1/eta"
 
 
-def bad_requests(count: int, seed: int = 1) -> list[BadRequest]:
-    """Make `count` of them, all kinds in turn, over 1 to 20 trips of zones 1 to 3."""
-    rng = random.Random(seed)
-    return [KINDS[i % len(KINDS)](rng) for i in range(count)]
+def bad_requests(count: int, now: float, seed: int = 1) -> list[BadRequest]:
+    """Make `count` of them, all kinds in turn, over 1 to 20 trips of zones 1 to 3, for a server's present."""
+    rng = random.Random(seed)  # noqa: S311 - test data
+    moment = datetime.fromtimestamp(now, UTC).isoformat().encode()
+    made = [KINDS[i % len(KINDS)](rng) for i in range(count)]
+    return [replace(request, body=request.body.replace(b'"NOW"', b'"%b"' % moment)) for request in made]
 
 
 def trip(rng: random.Random) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def _content_type(rng: random.Random) -> BadRequest:
 
 def _outcome(field: str, value: Any, named: str) -> Callable[[random.Random], BadRequest]:
     def make(_rng: random.Random) -> BadRequest:
-        good = {"request_id": "r", "id": "a", "event": "completed", "actual_s": 10, "at": "2026-01-01T00:00:00Z"}
+        good = {"request_id": "r", "id": "a", "event": "completed", "actual_s": 10, "at": "NOW"}
         body = json.dumps({"outcomes": [{**good, field: value}]}).encode()
         return BadRequest(f"outcome {field}={value!r}"[:40], body, 422, named, path="/v1/outcomes")
 
@@ -196,4 +199,5 @@ KINDS: list[Callable[[random.Random], BadRequest]] = [
     _outcome("at", "2026-01-01", "outcomes[0].at"),
     _outcome("at", "1990-01-01T00:00:00Z", "outcomes[0].at"),
     _outcome("tip", 3, "outcomes[0].tip"),
+    _outcome("id", "a\0b", "outcomes[0].id"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.state import StaleGeneration, State
-from contracts.errors import NotFound
+from contracts.errors import NotFound, Unavailable
 from contracts.messages import Outcome
 from contracts.routes import RouteTable
 
@@ -80,3 +81,13 @@ def test_a_secret_is_shared_and_stays(url: str) -> None:
     assert len(first) == 32
     assert State(url).secret("a") == first
     assert State(url).secret("b") != first
+
+
+def test_a_locked_database_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that holds the database longer than we wait is an outage, not a bug."""
+    monkeypatch.setattr("adapters.state._BUSY_MS", 1)
+    state = State(f"sqlite:///{tmp_path / 'state.db'}")
+    with sqlite3.connect(tmp_path / "state.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked"):
+            state.add_outcomes([outcome()], 1.0)

@@ -8,12 +8,13 @@ import httpx
 
 from serving.api import Api
 from tests.bad_requests import BadRequest, bad_requests
+from tests.fakes import NOW
 from tests.serving.conftest import Replica
 
 
 def test_a_thousand_bad_requests(replica: Replica) -> None:
     """Every one of 1,000 mixed bad requests gets its status and, where there is one, its field's name."""
-    for request, response in asyncio.run(_send(replica.api, bad_requests(1000))):
+    for request, response in asyncio.run(_send(replica.api, bad_requests(1000, NOW))):
         check(request, response)
 
 
