@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 OURS, LIMIT, PEER = "#0b7285", "#adb5bd", "#e8590c"
 INK, FAINT = "#212529", "#dee2e6"
@@ -54,6 +55,11 @@ def _lines(panel: Axes, rows: list[dict[str, Any]], size: int) -> None:
             )
     panel.set_xscale("log")
     panel.set_yscale("log")
+    shown = sorted({s["rate"] for row in rows for s in row["median"]["steps"]})
+    panel.set_xticks(shown, [f"{rate:,.0f}" for rate in shown])
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_minor_formatter(NullFormatter())
     panel.set_title(f"p99 ms over requests/s, {size} a request", fontsize=9, loc="left", color=INK)
     panel.margins(x=0.35)
     panel.grid(color=FAINT)

@@ -29,7 +29,7 @@ def stand_in(store: ArtifactStore, scratch: Path) -> Path:
     if store.versions("eta"):
         return store.path("eta", store.versions("eta")[-1])
     scratch.mkdir(parents=True, exist_ok=True)
-    matrix = draw(np.random.default_rng(7), 40_000)
+    matrix = draw(np.random.default_rng(7), 12_000)
     model = _fitted(matrix)
     golden = matrix[:512]
     write_golden(scratch / GOLDEN_FILE, Golden(golden, *OnnxModel(model).run(golden)), ETA_SCHEMA.names)
