@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from contracts.errors import DataRefused, NotFound
+from contracts.errors import DataRefused, NotFound, Unavailable
 
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
@@ -68,9 +68,15 @@ class ModelStore:
             self._client.set_registered_model_alias(model, alias, str(version))
             return alias
 
+    def set_champion(self, model: str, version: int) -> None:
+        """Move the champion's alias, as a rollout decided; doing it twice changes nothing. Raises Unavailable."""
+        with self._exclusively(), _answering():
+            self._client.set_registered_model_alias(model, CHAMPION, str(version))
+
     def aliases(self, model: str) -> dict[str, int]:
-        """Version by alias; empty for a model without any."""
-        found = self._client.search_registered_models(f"name='{model}'")
+        """Version by alias; empty for a model without any. Raises Unavailable."""
+        with _answering():
+            found = self._client.search_registered_models(f"name='{model}'")
         return {alias: int(version) for alias, version in found[0].aliases.items()} if found else {}
 
     def versions(self, model: str) -> list[RegisteredVersion]:
@@ -111,6 +117,16 @@ class ModelStore:
         with self._lock.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        yield
+    except MlflowException as error:
+        raise Unavailable("model registry", "failed", str(error)) from error
 
 
 def _path(path: str) -> Path:

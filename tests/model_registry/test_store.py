@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import DataRefused, NotFound
+from contracts.errors import DataRefused, NotFound, Unavailable
 from model_registry.store import ModelStore
 
 
@@ -85,3 +85,15 @@ def test_nothing_is_registered_under_an_unknown_name(store: ModelStore) -> None:
     """A model without versions has neither versions nor aliases."""
     assert store.versions("nobody") == []
     assert store.aliases("nobody") == {}
+
+
+def test_a_rollout_moves_the_champion(store: ModelStore, root: Path) -> None:
+    """The alias moves, twice is once, and a registry that refuses is an outage with its words."""
+    source = (root / "run" / "artifact").as_uri()
+    versions = [store.register("other", source, "run").version for _ in range(2)]
+    assert store.admit("other", versions[0]) == "champion"
+    for _ in range(2):
+        store.set_champion("other", versions[1])
+    assert store.aliases("other")["champion"] == versions[1]
+    with pytest.raises(Unavailable, match="model registry unavailable"):
+        store.set_champion("other", 99)
