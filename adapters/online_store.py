@@ -10,11 +10,11 @@ import asyncio
 import math
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import mmh3
 
@@ -64,10 +64,10 @@ class RedisOnlineStore:
 
     def __init__(self, pipe: RedisPipe, views: Sequence[ViewSpec]) -> None:
         self._pipe = pipe
-        self._fields = {entity: _hash_fields(of) for entity, of in RowLayout(views).views.items()}
-        # The features' fields are hashes, the event times' are names: the same shape a row has.
-        self._is_time = {
-            entity: tuple(field.startswith(b"_ts:") for field in fields) for entity, fields in self._fields.items()
+        by_entity = RowLayout(views).views
+        self._fields = {entity: _hash_fields(of) for entity, of in by_entity.items()}
+        self._decoders = {
+            entity: [_view_decoder(len(view.features)) for view in of] for entity, of in by_entity.items()
         }
         self._command = lru_cache(maxsize=_KEYS_KEPT)(self._hmget)
 
@@ -86,10 +86,12 @@ class RedisOnlineStore:
     def _row(self, entity: str, reply: Any) -> Row:
         if not isinstance(reply, list):
             raise Unavailable("online store", "features_unavailable", str(reply))
-        return [
-            decode_timestamp(value) if is_time else decode_double(value)
-            for is_time, value in zip(self._is_time[entity], reply, strict=True)
-        ]
+        row: Row = []
+        start = 0
+        for width, decode in self._decoders[entity]:
+            row += decode(reply[start : start + width])
+            start += width
+        return row
 
 
 class SqliteOnlineStore:
@@ -170,6 +172,28 @@ def decode_timestamp(value: bytes | None) -> float:
                 break
         parts[tag] = number
     return parts[_SECONDS_TAG] + parts[_NANOS_TAG] / 1e9
+
+
+def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], Row]]:
+    """How many fields a view's reply has, and what turns them into its part of the row.
+
+    A whole row is unpacked at once: this is most of what a read of many trips costs.
+    """
+    nothing = [math.nan] * (features + 1)
+    tags, size = bytes([_DOUBLE_TAG]) * features, _DOUBLE_BYTES * features
+    unpack = struct.Struct("<" + "xd" * features).unpack
+
+    def decode(fields: list[bytes | None]) -> Row:
+        event_time, *values = fields
+        if event_time is None:
+            return nothing
+        if None not in values:
+            joined = b"".join(cast("list[bytes]", values))
+            if len(joined) == size and joined[::_DOUBLE_BYTES] == tags and all(values):
+                return [decode_timestamp(event_time), *unpack(joined)]
+        return [decode_timestamp(event_time), *map(decode_double, values)]
+
+    return features + 1, decode
 
 
 def _hash_fields(views: Iterable[ViewSpec]) -> tuple[bytes, ...]:
