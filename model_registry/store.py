@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class ModelStore:
         from mlflow import MlflowClient  # noqa: PLC0415
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        # Its own use of SQLAlchemy, which nobody here can mend.
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", module="mlflow")
         self._client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._uri = uri
         self._root = artifact_root

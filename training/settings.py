@@ -18,7 +18,7 @@ class TreeSettings:
     leaves: int
     learning_rate: float
     min_leaf_rows: int = 50
-    l2: float = 1.0
+    l2: float = 20.0
     feature_share: float = 0.6
     row_share: float = 0.8
     objective: str = "regression_l1"  # the median of the log is the log of the median
@@ -46,7 +46,7 @@ class TrainingSettings:
     """One training run, of all tiers and baselines."""
 
     teacher: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=400, leaves=255, learning_rate=0.05))
-    student: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=200, leaves=63, learning_rate=0.1))
+    student: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=300, leaves=63, learning_rate=0.08))
     zones_only: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=150, leaves=31, learning_rate=0.1))
     holdout_share: float = 0.15  # of the training days, the last: what the 80 % range is calibrated on
     test_share: float = 0.15  # of the time span, where no first test day is given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Tracking:
         from mlflow import MlflowClient  # noqa: PLC0415
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        # Its own use of SQLAlchemy, which nobody here can mend.
+        warnings.filterwarnings("ignore", message="The ``noload`` loader strategy", module="mlflow")
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         found = self._client.get_experiment_by_name(experiment)
         self._experiment: str = (
