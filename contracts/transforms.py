@@ -63,7 +63,7 @@ def typical_log_s(distance_m: Floats) -> Floats:
 
 def shrink(mean: Floats, weight: Floats, towards: Floats | float, prior: Floats | float) -> Floats:
     """A mean over `weight` trips, pulled towards a value that counts for `prior` trips; that value where it is NaN."""
-    known = weight > 0  # NaN is not
+    known = (weight > 0) & ~np.isnan(mean)
     trips = np.where(known, weight, 0.0)
     shrunk: Floats = (trips * np.where(known, mean, 0.0) + prior * towards) / (trips + prior)
     return shrunk

@@ -50,7 +50,7 @@ def daily_snapshots(
         day: local day on which it was known [n].
         values: what is summed [n, m]; the first column is the weight.
         keys: number of codes.
-        half_life_days: after how many days an event counts half.
+        half_life_days: after how many more days an event counts half; those of the day just over count whole.
 
     Returns:
         A row for each midnight at which a key's sums had gained events since the one before, and every
