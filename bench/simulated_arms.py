@@ -101,14 +101,18 @@ def shifted(truth: Truth, **changes: float) -> Truth:
     return replace(truth, **changes)
 
 
-_SHARES: dict[float, np.ndarray] = {}
+_SHARES: dict[float, tuple[int, np.ndarray]] = {}  # p99 -> first bucket, the shares of those that hold anything
 
 
 def _times(rng: np.random.Generator, n: int, p99_ms: float, sigma: float = 0.5) -> Histogram:
     if p99_ms not in _SHARES:
         edges = np.log(FIRST * GROWTH ** np.arange(_BUCKETS))
         below = special.ndtr((edges - np.log(p99_ms)) / sigma + special.ndtri(0.99))
-        _SHARES[p99_ms] = np.append(np.diff(below, prepend=0.0), 1 - below[-1])
-    drawn = rng.multinomial(n, _SHARES[p99_ms]) if n else np.zeros(1, dtype=np.int64)
+        shares = np.append(np.diff(below, prepend=0.0), 1 - below[-1])
+        (held,) = np.nonzero(shares > 1e-9)
+        kept = shares[held[0] : held[-1] + 1]
+        _SHARES[p99_ms] = int(held[0]), kept / kept.sum()
+    first, kept = _SHARES[p99_ms]
+    drawn = rng.multinomial(n, kept)
     (held,) = np.nonzero(drawn)
-    return Histogram(dict(zip(held.tolist(), drawn[held].tolist(), strict=True)))
+    return Histogram(dict(zip((held + first).tolist(), drawn[held].tolist(), strict=True)))

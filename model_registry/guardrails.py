@@ -10,9 +10,8 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from model_registry import histogram
@@ -55,6 +54,14 @@ class Verdict(Struct, frozen=True, forbid_unknown_fields=True):
     at_once: bool = False
 
 
+class _Measured(NamedTuple):
+    """A metric over some cells: how many samples, the estimate, and what the truth is surely not below."""
+
+    n: int
+    estimate: float
+    lower: float
+
+
 def judge(guardrail: Guardrail, evidence: Evidence, percent: float, now: float) -> Verdict:
     """Judge the candidate, which gets `percent` of the units, on the newest `for` seconds (longer at low traffic)."""
     if guardrail.metric in PROPORTIONS or guardrail.metric in QUANTILES:
@@ -68,28 +75,24 @@ def _against_constant(guardrail: Guardrail, cells: Sequence[Cell], now: float) -
     metric, limit, hard = guardrail.metric, guardrail.max or 0.0, guardrail.hard
     if hard:
         newest, n = window(cells, since=now, needed=hard.min_samples, count=_requests(metric))
-        if n >= hard.min_samples and (verdict := _breach(metric, hard.max, newest, HARD_ALPHA)):
-            return msgspec.structs.replace(verdict, at_once=verdict.outcome is Outcome.FAIL)
+        found = _measure(metric, [cell.candidate for cell in newest], HARD_ALPHA)
+        if n >= hard.min_samples and found.lower > hard.max:
+            return _breached(metric, hard.max, found, newest, HARD_ALPHA)
     part, n = window(cells, since=now - guardrail.for_s, needed=REACH * guardrail.min_samples, count=_requests(metric))
     if n < guardrail.min_samples:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {n} samples of the {guardrail.min_samples} needed")
-    if verdict := _breach(metric, limit, part, ALPHA):
-        return verdict
-    estimate, _ = _measure(metric, [cell.candidate for cell in part], ALPHA)
-    return _within(metric, f"{metric} {estimate:.4g}", estimate <= limit, limit, n)
+    found = _measure(metric, [cell.candidate for cell in part], ALPHA)
+    if found.lower > limit:
+        return _breached(metric, limit, found, part, ALPHA)
+    return _within(metric, f"{metric} {found.estimate:.4g}", found.estimate <= limit, limit, n)
 
 
-def _breach(metric: str, limit: float, cells: Sequence[Cell], alpha: float) -> Verdict | None:
-    """A verdict where the candidate surely breaches the limit; a champion that does so too speaks for it."""
-    candidate, champion = [cell.candidate for cell in cells], [cell.champion for cell in cells]
-    estimate, lower = _measure(metric, candidate, alpha)
-    if not lower > limit:
-        return None
-    n = sum(map(_requests(metric), candidate))
-    words = f"{metric} {estimate:.4g}, surely above {lower:.4g}, limit {limit:g}, {n} samples"
-    if any(map(_requests(metric), champion)) and _measure(metric, champion, alpha)[1] > limit:
+def _breached(metric: str, limit: float, found: _Measured, cells: Sequence[Cell], alpha: float) -> Verdict:
+    """A Fail, unless the champion breaches the same limit over the same minutes."""
+    words = f"{metric} {found.estimate:.4g}, surely above {found.lower:.4g}, limit {limit:g}, {found.n} samples"
+    if _measure(metric, [cell.champion for cell in cells], alpha).lower > limit:
         return Verdict(metric, Outcome.INCONCLUSIVE, f"{words}; the champion breaches it too: the platform is sick")
-    return Verdict(metric, Outcome.FAIL, words)
+    return Verdict(metric, Outcome.FAIL, words, at_once=alpha == HARD_ALPHA)
 
 
 def _requests(metric: str) -> Callable[[Arm], int]:
@@ -99,13 +102,12 @@ def _requests(metric: str) -> Callable[[Arm], int]:
     return lambda arm: times(arm).n
 
 
-def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> tuple[float, float]:
-    """The metric's estimate and its lower bound."""
+def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> _Measured:
     if metric in PROPORTIONS:
         count, n = sum(map(_COUNTS[metric], arms)), sum(arm.requests for arm in arms)
-        return count / n, exact_lower(count, n, alpha)
+        return _Measured(n, count / n if n else math.nan, exact_lower(count, n, alpha))
     merged = histogram.merge(map(_TIMES[metric], arms))
-    return merged.quantile(_QUANTILE), merged.interval(_QUANTILE, alpha).low
+    return _Measured(merged.n, merged.quantile(_QUANTILE), merged.lower(_QUANTILE, alpha))
 
 
 def _against_champion(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:

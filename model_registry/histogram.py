@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import msgspec
 
 from model_registry.bounds import rank_lower, rank_upper
-from model_registry.stats import Interval
 
 GROWTH = 1.02  # an edge over the one below
 FIRST = 0.01  # milliseconds; anything below stands in bucket 0
@@ -38,15 +37,20 @@ class Histogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Upper edge of the bucket that holds the quantile, in ms; NaN where empty."""
         return self._edge(max(1, math.ceil(q * self.n)))
 
-    def interval(self, q: float, alpha: float) -> Interval:
-        """Order-statistic bounds of the quantile in ms, each end wrong at most `alpha` of the time.
+    def lower(self, q: float, alpha: float) -> float:
+        """Order-statistic lower bound of the quantile in ms, wrong at most `alpha` of the time; 0 where none is sure.
 
-        The lower end is a bucket's lower edge and the upper end an upper edge, so rounding never narrows the range.
+        It is a bucket's lower edge, so that rounding proves nothing.
         """
+        rank = rank_lower(self.n, q, alpha)
+        edge = self._edge(rank) / GROWTH if rank else 0.0
+        return edge if edge >= FIRST else 0.0
+
+    def upper(self, q: float, alpha: float) -> float:
+        """Order-statistic upper bound of the quantile in ms; infinite where none is sure."""
         n = self.n
-        low, high = rank_lower(n, q, alpha), rank_upper(n, q, alpha)
-        below = self._edge(low) / GROWTH if low else 0.0
-        return Interval(below if below >= FIRST else 0.0, self._edge(high) if high <= n else math.inf)
+        rank = rank_upper(n, q, alpha)
+        return self._edge(rank) if rank <= n else math.inf
 
     def _edge(self, rank: int) -> float:
         seen = 0

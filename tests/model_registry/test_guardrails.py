@@ -105,16 +105,16 @@ def test_every_case_gets_its_verdict() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("if not lower > limit:", "if lower > limit:"),
-        ("if not lower > limit:", "if not estimate > limit:"),
+        ("if found.lower > limit:", "if found.lower < limit:"),
+        ("if found.lower > limit:", "if found.estimate > limit:"),
         ("if n < guardrail.min_samples:", "if n <= guardrail.min_samples:"),
-        ("n >= hard.min_samples and", "n > hard.min_samples and"),
+        ("if n >= hard.min_samples", "if n > hard.min_samples"),
         ("estimate <= limit, limit, n)", "estimate < limit, limit, n)"),
         ("math.sqrt(var + limit**2 * base_var) > 0", "math.sqrt(var + limit**2 * base_var) < 0"),
         ("excess <= 0, limit, n)", "excess > 0, limit, n)"),
         ("if fewest < needed:", "if n < needed:"),
         ("Outcome.PASS if p >= limit", "Outcome.PASS if p <= limit"),
-        ("champion, alpha)[1] > limit", "champion, alpha)[0] > limit"),
+        ("cells], alpha).lower > limit", "cells], alpha).estimate > limit"),
     ],
 )
 def test_a_changed_comparison_is_caught(old: str, new: str, tmp_path: Path) -> None:
