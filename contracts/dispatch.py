@@ -30,11 +30,6 @@ class Places:
         """The places at some rows, in their order."""
         return Places(self.lat[rows], self.lon[rows], self.zone[rows])
 
-    def on_sphere(self) -> Floats:
-        """Unit vectors [n, 3]: what is nearest by them is nearest on the ground, without a projection."""
-        lat, lon = np.radians(self.lat), np.radians(self.lon)
-        return np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
-
 
 @dataclass(frozen=True)
 class Riders:
@@ -111,8 +106,11 @@ class Window(Protocol):
 
 def line_km(origins: Places, destinations: Places) -> Floats:
     """Great-circle kilometres [n] between places [n] and the places beside them."""
-    chord = np.linalg.norm(origins.on_sphere() - destinations.on_sphere(), axis=1)
-    km: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
+    step = np.radians(destinations.lat - origins.lat) / 2
+    turn = np.radians(destinations.lon - origins.lon) / 2
+    shrink = np.cos(np.radians(origins.lat)) * np.cos(np.radians(destinations.lat))
+    half_chord = np.sqrt(np.sin(step) ** 2 + shrink * np.sin(turn) ** 2)
+    km: Floats = 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(half_chord, 1.0))
     return km
 
 

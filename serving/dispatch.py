@@ -5,6 +5,7 @@ Pure: the same riders, drivers and estimates give the same pairs. The clock only
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,10 +18,13 @@ from contracts.schema import Floats
 from contracts.zones import Positions
 from serving.assignment import Pairs, cheapest
 
-# Below so many pairs, a tree costs more than it saves.
+# So few pairs are all worth an estimate.
 ALL_PAIRS: Final = 400
+# For so few, to compute all distances costs less than to build a tree.
+BRUTE_ROWS: Final = 8
 # Sides whose sizes differ by less each need their own nearest: either may be the one that runs short.
 NEARLY_BALANCED: Final = 1.5
+NOBODY: Final = Assignment(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Batch:
 
     def __call__(self, riders: Riders, drivers: Drivers, at: float) -> Assignment:
         """Match at the moment `at` (Unix seconds)."""
+        if not len(riders) or not len(drivers):
+            return NOBODY
         begin = self.clock.monotonic()
         pairs = nearby(riders.at, drivers.at, self.neighbours)
         asked = self.clock.monotonic()
@@ -109,6 +115,8 @@ class Greedy:
 
     def __call__(self, riders: Riders, drivers: Drivers, at: float) -> Assignment:
         """Match at the moment `at` (Unix seconds)."""
+        if not len(riders) or not len(drivers):
+            return NOBODY
         begin = self.clock.monotonic()
         pairs = (self._oldest if self.first == "oldest" else self._nearest)(riders, drivers)
         asked = self.clock.monotonic()
@@ -121,10 +129,10 @@ class Greedy:
 
     @staticmethod
     def _oldest(riders: Riders, drivers: Drivers) -> Pairs:
-        spot = drivers.at.on_sphere()
         turn = np.argsort(-riders.waiting_s, kind="stable")[: len(drivers)]
         taken = np.empty(len(turn), dtype=np.intp)
-        for i, point in enumerate(riders.at.take(turn).on_sphere()):
+        point_of, spot = _flat(riders.at, drivers.at)
+        for i, point in enumerate(point_of[turn]):
             taken[i] = np.argmin(((spot - point) ** 2).sum(axis=1))
             spot[taken[i]] = np.inf
         order = np.argsort(turn)
@@ -132,7 +140,8 @@ class Greedy:
 
     @staticmethod
     def _nearest(riders: Riders, drivers: Drivers) -> Pairs:
-        gap = ((riders.at.on_sphere()[:, None] - drivers.at.on_sphere()[None]) ** 2).sum(axis=2)
+        here, there = _flat(riders.at, drivers.at)
+        gap = ((here[:, None] - there[None]) ** 2).sum(axis=2)
         driver_of = np.full(len(riders), -1)
         for _ in range(min(gap.shape)):
             rider, driver = np.unravel_index(np.argmin(gap), gap.shape)
@@ -163,5 +172,16 @@ def nearby(riders: Places, drivers: Places, neighbours: int) -> Pairs:
 
 def _nearest_of(few: Places, many: Places, neighbours: int) -> tuple[Positions, Positions]:
     k = min(neighbours, len(many))
-    _, found = cKDTree(many.on_sphere()).query(few.on_sphere(), k=k)
-    return np.repeat(np.arange(len(few)), k), np.asarray(found, dtype=np.intp).ravel()
+    here, there = _flat(few, many)
+    if len(few) <= BRUTE_ROWS:
+        gap = ((here[:, None] - there[None]) ** 2).sum(axis=2)
+        found = np.argpartition(gap, k - 1, axis=1)[:, :k]
+    else:
+        found = np.asarray(cKDTree(there).query(here, k=k)[1], dtype=np.intp)
+    return np.repeat(np.arange(len(few)), k), found.ravel()
+
+
+def _flat(a: Places, b: Places) -> tuple[Floats, Floats]:
+    """Both in one plane, [n, 2], where what is nearest in the city is nearest."""
+    squeeze = math.cos(math.radians(float(b.lat[0])))
+    return np.column_stack([a.lat, a.lon * squeeze]), np.column_stack([b.lat, b.lon * squeeze])
