@@ -48,9 +48,13 @@ class Controller:
         self._enforcer = Enforcer(self._records, routes, registry)
         self._evidence, self._webhook = evidence, webhook
         self._clock, self._holder, self._lease_s = clock, holder, lease_s
+        self._next_look: dict[str, float] = {}  # by rollout; a new process looks at once, which does no harm
 
     def tick(self, model: str) -> bool:
-        """Look once and do what follows; False where another controller holds the lease."""
+        """Make the traffic follow, and look where the policy's interval has passed; False where another has the lease.
+
+        Call it every second or so: what people decide is then carried out within one, should their process have died.
+        """
         now = self._clock.now()
         try:
             if not self._ledger.lease(_LEASE, self._holder, now, self._lease_s):
@@ -83,7 +87,10 @@ class Controller:
             )
             self._records.save(waits)
             return
+        if now < self._next_look.get(rollout.id, now):
+            return
         action = self._look(rollout, flags, now)
+        self._next_look = {rollout.id: now + rollout.policy.interval}
         if action.state == rollout:
             return
         state = action.state

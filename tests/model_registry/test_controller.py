@@ -22,7 +22,7 @@ from contracts.routes import RouteTable
 from model_registry.desk import Actor, Refused
 from model_registry.enforce import replace_table
 from model_registry.lifecycle import IllegalTransition, Phase
-from tests.model_registry.world import ADMIN, BAD, BROKEN, OPERATOR, World, small_policy
+from tests.model_registry.world import ADMIN, BAD, BROKEN, OPERATOR, START, World, small_policy
 
 GOOD_END = 40  # ticks in which a good candidate surely arrives
 
@@ -82,6 +82,22 @@ def test_no_evidence_holds(world: World) -> None:
     world.arms = arms
     world.controller = world.process()
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
+
+
+def test_looks_keep_the_policys_interval(world: World) -> None:
+    """Ticks every ten seconds look once a minute, but a route table that is not ours is put right at any tick."""
+    world.start()
+    for _ in range(5 * 6):
+        world.clock.time += 10
+        world.controller.tick("eta")
+    often = world.latest()
+    assert often.phase is Phase.CANARY
+    assert {record.entry.at % 60 for record in world.journal()[1:]} == {(START + 10) % 60}
+    stray = msgspec.structs.replace(world.table(), candidate_percent=90.0, generation=world.table().generation + 1)
+    world.state.put_route_table(stray)
+    world.clock.time += 1
+    world.controller.tick("eta")
+    assert world.table().candidate_percent == often.percent
 
 
 def test_only_the_holder_of_the_lease_acts(world: World) -> None:
