@@ -139,7 +139,7 @@ def _run(world: World, policy: Policy, bar: Any) -> Log:
 def _summary(runs: Mapping[str, list[dict[str, float]]], supply: float) -> dict[str, Any]:
     metrics = runs[BASE][0].keys()
     summary: dict[str, Any] = {
-        "mean": {name: {m: float(np.nanmean([day[m] for day in days])) for m in metrics} for name, days in runs.items()}
+        "mean": {name: {m: _mean([day[m] for day in days]) for m in metrics} for name, days in runs.items()}
     }
     if len(runs[BASE]) > 1:
         changes = {
@@ -155,6 +155,12 @@ def _summary(runs: Mapping[str, list[dict[str, float]]], supply: float) -> dict[
                 for name, row in changes.items()
             }
     return summary
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Over the days on which there was something to measure; None where there was none."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else None
 
 
 def _describe(scenario: Scenario, seeds: Sequence[int]) -> dict[str, Any]:
