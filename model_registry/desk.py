@@ -81,11 +81,7 @@ class Desk:
         for _ in range(_TRIES):
             found = self._records.get(rollout)
             _allow(actor, found.policy.approvals.role if verb == "approve" else "operator", verb)
-            other = self._records.active(found.model)
-            if other and other.id != rollout:
-                raise Refused(f"rollout {other.id} is {other.phase}, and {rollout} is over")
-            problem = self._problem(found) if verb in ("resume", "promote") else ""
-            if problem:
+            if problem := self._problem(found, verb):
                 raise Refused(problem)
             now = self._clock.now()
             wished = command(found, verb, reason, now).state
@@ -144,8 +140,14 @@ class Desk:
             except (Conflict, NotFound, Unavailable) as error:
                 _LOG.warning("flags reach %s at the controller's next tick: %s", model, error)
 
-    def _problem(self, rollout: Rollout) -> str:
-        return self._enforcer.artifact_problem(rollout) or self._enforcer.alias_problem(rollout)
+    def _problem(self, rollout: Rollout, verb: Command) -> str:
+        """Why a wish about this rollout can't be granted now, whatever its phase; empty where it can."""
+        if not rollout.active:
+            newest = self._records.history(rollout.model)[-1]
+            return "" if newest.id == rollout.id else f"{rollout.id} is over; {newest.id} came after it"
+        if verb in ("resume", "promote"):
+            return self._enforcer.artifact_problem(rollout) or self._enforcer.alias_problem(rollout)
+        return ""
 
     def _unfrozen(self, wish: str) -> None:
         if self._records.flags().freeze:

@@ -219,6 +219,20 @@ def test_second_thoughts_bring_the_old_champion_back(world: World) -> None:
     assert (world.table().champion, world.table().generation) == (1, before + 1)
 
 
+def test_only_the_newest_success_can_be_taken_back(world: World) -> None:
+    """Rolling back an older rollout would skip a champion; it is refused with the newer one's name."""
+    world.start()
+    world.desk.act("eta-1", "promote", OPERATOR, "now")
+    world.start(candidate=3)
+    with pytest.raises(Refused, match="eta-1 is over; eta-2 came after it"):
+        world.desk.act("eta-1", "rollback", OPERATOR, "no")
+    world.desk.act("eta-2", "promote", OPERATOR, "now")
+    with pytest.raises(Refused, match="eta-2 came after it"):
+        world.desk.act("eta-1", "rollback", OPERATOR, "no")
+    world.desk.act("eta-2", "rollback", OPERATOR, "yes")
+    assert (world.table().champion, world.shelf.alias["eta"]) == (2, 2)
+
+
 def test_an_approval_opens_the_gate(world: World) -> None:
     """The A/B step waits for a person with the role that the policy names."""
     world.start(small_policy("approvals: {before: [ab], role: admin}"))
