@@ -56,6 +56,7 @@ class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
 
     `cells` are oldest first; the oldest may be left out where every guardrail's window is full without them. `samples`
     are the candidate's requests, `units` the distinct units (champion, candidate), `ab` the moments in that order.
+    A request whose arm a tester chose counts nowhere: the split did not choose it.
     """
 
     cells: tuple[Cell, ...] = ()

@@ -435,3 +435,23 @@ def test_kills_at_any_line_change_nothing(tmp_path: Path, faulty: bool) -> None:
     expected = life(tmp_path / "calm", faulty=faulty, kills=None)
     for seed in range(5):
         assert life(tmp_path / f"{seed}", faulty=faulty, kills=random.Random(seed)) == expected
+
+
+def test_an_operators_word_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A desk that dies at any line of a promotion leaves it undone, or for the controller's next tick to finish."""
+    outcomes = set()
+    for line in range(5, 125, 12):
+        (tmp_path / f"{line}").mkdir()
+        world = World(tmp_path / f"{line}")
+        world.start()
+        world.tick(4)
+        killed_at(line, lambda world=world: world.desk.act("eta-1", "promote", OPERATOR, "now"))
+        said = "promote" in world.phases()
+        world.clock.time += 1
+        world.process().tick("eta")
+        outcomes.add(said)
+        assert (world.latest().phase is Phase.SUCCEEDED) == said
+        assert (world.table().champion, world.shelf.alias["eta"]) == ((2, 2) if said else (1, 1))
+        assert world.phases().count("Succeeded") == said
+        world.close()
+    assert outcomes == {False, True}
