@@ -14,6 +14,7 @@ SHORT_WINDOWS_S: Final = {"15m": 900, "30m": 1800, "60m": 3600}
 LONG_WINDOWS_S: Final = {"1d": 86_400, "7d": 604_800, "28d": 2_419_200}
 SHORT_GRID_S: Final = 10
 LONG_GRID_S: Final = 3600
+LONG_REPEAT_S: Final = 43_200
 
 # Parts of the local day, by the hour at which each begins; the first goes on past midnight.
 DAY_PARTS: Final = {"night": 22, "morning": 6, "midday": 10, "evening": 15, "late": 19}
@@ -35,9 +36,9 @@ def _pair_columns() -> tuple[str, ...]:
 STATISTICS_TTL_S: Final = 100 * 365 * DAY_S
 VIEWS: Final[tuple[ViewSpec, ...]] = (
     ViewSpec("city_live", "city", _windows(SHORT_WINDOWS_S), 40 * 60.0),
-    ViewSpec("city_long", "city", _windows(LONG_WINDOWS_S), 26 * HOUR_S),
+    ViewSpec("city_long", "city", _windows(LONG_WINDOWS_S), 20 * HOUR_S),
     ViewSpec("zone_live", "zone", _windows(SHORT_WINDOWS_S), 40 * 60.0),
-    ViewSpec("zone_long", "zone", _windows(LONG_WINDOWS_S), 26 * HOUR_S),
+    ViewSpec("zone_long", "zone", _windows(LONG_WINDOWS_S), 20 * HOUR_S),
     ViewSpec("pair_stats", "pair", _pair_columns(), STATISTICS_TTL_S),
     ViewSpec("zone_hour_stats", "zone_hour", ("weight", "log_ratio"), STATISTICS_TTL_S),
 )

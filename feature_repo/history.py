@@ -14,6 +14,7 @@ from contracts.features import (
     ANY,
     DAY_PARTS,
     LONG_GRID_S,
+    LONG_REPEAT_S,
     LONG_WINDOWS_S,
     SHORT_GRID_S,
     SHORT_WINDOWS_S,
@@ -170,7 +171,7 @@ def _windows_of(
     until = int(ended.ended_us[-1])
     for suffix, windows, grid_s, repeat in (
         ("live", SHORT_WINDOWS_S, SHORT_GRID_S, None),
-        ("long", LONG_WINDOWS_S, LONG_GRID_S, DAY_S * MICRO),
+        ("long", LONG_WINDOWS_S, LONG_GRID_S, LONG_REPEAT_S * MICRO),
     ):
         lengths = [seconds * MICRO for seconds in windows.values()]
         rows = window_rows(ended_us, values, lengths, grid=grid_s * MICRO, until=until, repeat=repeat)

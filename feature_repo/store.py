@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from feast import Entity, FeatureStore, FeatureView, RepoConfig
+from feast import FeatureStore, RepoConfig
 
 from contracts.errors import InvalidInput
 from feature_repo import definitions
@@ -38,13 +38,8 @@ def open_store(home: Path, *, redis_url: str | None) -> Any:
         repo_path=home,
     )
     store = FeatureStore(config=config)
-    apply(store)
+    store.apply([*definitions.ENTITIES, *definitions.feature_views(home / "features")])
     return store
-
-
-def apply(store: Any) -> None:
-    """Register all entities and views; doing it once more changes nothing."""
-    store.apply([found for found in vars(definitions).values() if isinstance(found, Entity | FeatureView)])
 
 
 def redis_connection(url: str) -> str:

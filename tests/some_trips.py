@@ -37,3 +37,9 @@ def some_trips(rows: int, *, days: float, seed: int = 0) -> pd.DataFrame:
         if name not in frame:
             frame[name] = np.nan
     return frame[list(TRIP_COLUMNS)]
+
+
+def zone_frame(zones: Zones) -> pd.DataFrame:
+    """Zones as their file has them, without outlines."""
+    rows = {"zone": zones.ids, "name": zones.names, "borough": zones.boroughs, "lat": zones.lat, "lon": zones.lon}
+    return pd.DataFrame({**rows, "polygon": None})

@@ -81,7 +81,7 @@ def mask_live(looked_up: pd.DataFrame, *, seed: int, share: float = MASKED_SHARE
     """A copy in which a seeded share of the rows has no live values, so that a model knows a stale store."""
     kinds = (LIVE_VIEWS, LONG_VIEWS, (*LIVE_VIEWS, *LONG_VIEWS))
     draw = np.random.default_rng(seed).random(len(looked_up))
-    kind = np.where(draw < share, (draw / share * len(kinds)).astype(np.intp), len(kinds))
+    kind = np.searchsorted(share * np.arange(1, len(kinds) + 1) / len(kinds), draw, side="right")
     columns = {}
     for name in looked_up.columns:
         gone = np.array([*(_VIEW_OF[name] in views for views in kinds), False])

@@ -10,6 +10,7 @@ from contracts.features import (
     FEATURES,
     LIVE_VIEWS,
     LONG_GRID_S,
+    LONG_REPEAT_S,
     LONG_VIEWS,
     LONG_WINDOWS_S,
     LOOKUPS,
@@ -51,7 +52,14 @@ def test_windows_fit_their_grids() -> None:
     """A window is a whole number of steps, and the day's parts begin at different hours."""
     assert all(seconds % SHORT_GRID_S == 0 for seconds in SHORT_WINDOWS_S.values())
     assert all(seconds % LONG_GRID_S == 0 for seconds in LONG_WINDOWS_S.values())
+    assert LONG_REPEAT_S % LONG_GRID_S == 0
     assert len(set(DAY_PARTS.values())) == len(DAY_PARTS)
+
+
+def test_feast_can_take_every_ttl() -> None:
+    """A TTL is whole days or less than one day, and a long value is written again before it is over it."""
+    assert all(view.ttl_s % 86_400 == 0 or view.ttl_s < 86_400 for view in VIEWS)
+    assert all(view.ttl_s > LONG_REPEAT_S for view in VIEWS if view.name in LONG_VIEWS)
 
 
 def test_the_hash_follows_order_and_bounds() -> None:
