@@ -18,7 +18,6 @@ class Refusal(enum.StrEnum):
 
     LIMIT = "concurrency_limit"
     DEADLINE = "deadline_unreachable"
-    DRAINING = "draining"
 
 
 def gradient2(
@@ -47,15 +46,12 @@ class Admission:
     max_limit: float = 512.0
     low_share: float = 0.5
     in_flight: int = 0
-    draining: bool = False
     service_s: float = 0.0  # average time one request holds the processor
     _long_ms: float = 0.0
     _samples: int = 0
 
     def enter(self, *, deadline_s: float, background: bool = False) -> Refusal | None:
         """Take a place, or say why not. `deadline_s` is how many seconds are left to answer."""
-        if self.draining:
-            return Refusal.DRAINING
         if self.in_flight >= self.limit * (self.low_share if background else 1.0):
             return Refusal.LIMIT
         # What is ahead is served first, one at a time; waiting for an answer nobody reads helps nobody.
@@ -78,6 +74,10 @@ class Admission:
         if self._samples > WARMUP and crowded:
             moved = gradient2(self.limit, latency_ms, self._long_ms)
             self.limit = min(self.max_limit, max(self.min_limit, moved))
+
+    def has_room(self) -> bool:
+        """Whether background work may start."""
+        return self.in_flight < self.limit * self.low_share
 
     def retry_after_s(self) -> int:
         """Whole seconds until a retry has a chance."""

@@ -6,32 +6,38 @@ What answers the requests comes in as protocols, so that the application runs wi
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol, TypeVar
+import re
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import InvalidInput, NotFound, TandemError, Unavailable
 from contracts.messages import (
-    MAX_BODY_BYTES,
     EtaRequest,
     EtaResponse,
     OutcomesRequest,
     OutcomesResponse,
 )
+from serving import inference_http
+from serving.admission import Admission, Refusal
+from serving.call import Call
 from serving.docs_page import DOCS_HTML, INDEX_HTML
+from serving.inference import InferenceService
+from serving.intake import BINARY, JSON, Message, Receive, Scope, deadline, json_size, read_body
 from serving.openapi import openapi_document
 from serving.problems import PROBLEM_JSON, Refused, decode_error, encode_problem
 from serving.telemetry import Telemetry
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 T = TypeVar("T")
 
-_JSON: Final = b"application/json"
+_MODEL_PATH: Final = re.compile(r"/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(/(?P<verb>infer|ready))?\Z")
+
+
 _HTML: Final = b"text/html; charset=utf-8"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -39,8 +45,8 @@ _LOG: Final = logging.getLogger(__name__)
 class Estimator(Protocol):
     """The ETA use case."""
 
-    async def estimate(self, request: EtaRequest) -> EtaResponse:
-        """Answer every trip, or raise InvalidInput."""
+    async def estimate(self, request: EtaRequest, call: Call) -> EtaResponse:
+        """Answer every trip within the call's deadline, or raise InvalidInput."""
         ...
 
     async def check(self) -> None:
@@ -61,96 +67,180 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
-    content_type: bytes = _JSON
+    content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+Handler = Callable[[Scope, Receive, Call], Awaitable[Answer]]
 
 
 class Api:
     """The ASGI application of one replica."""
 
-    def __init__(self, estimator: Estimator, outcomes: OutcomeSink, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        estimator: Estimator,
+        outcomes: OutcomeSink,
+        inference: InferenceService,
+        admission: Admission,
+        telemetry: Telemetry,
+        *,
+        queue_s: float,
+    ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
+        self._inference = inference
+        self._admission = admission
         self._telemetry = telemetry
+        self._queue_s = queue_s
         self._eta_decoder = msgspec.json.Decoder(EtaRequest)
         self._outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
         self._encode = msgspec.json.Encoder().encode
         self._openapi = msgspec.json.encode(openapi_document())
         self.draining = False
-        self._routes: dict[str, tuple[str, Callable[[Scope, Receive], Awaitable[Answer]]]] = {
+        server = inference_http.server_metadata(version("tandem"))
+        self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/eta": ("POST", self._eta),
             "/v1/outcomes": ("POST", self._record),
+            "/v2": ("GET", self._static(server, JSON)),
+            "/v2/health/live": ("GET", self._health),
+            "/v2/health/ready": ("GET", self._ready),
             "/healthz": ("GET", self._health),
             "/readyz": ("GET", self._ready),
             "/metrics": ("GET", self._metrics),
-            "/openapi.json": ("GET", self._static(self._openapi, _JSON)),
+            "/openapi.json": ("GET", self._static(self._openapi, JSON)),
             "/docs": ("GET", self._static(DOCS_HTML, _HTML)),
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
         }
+
+    def arrived(self, scope: Scope) -> None:
+        """Count a request that came in, and decide whether it is let in; the listener calls it before its turn."""
+        scope["arrived"] = time.perf_counter()
+        if scope["method"] == "POST":
+            scope["refusal"] = self._admission.enter(deadline_s=self._queue_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event; anything but HTTP is left alone."""
         if scope["type"] != "http":
             return
-        path = scope["path"]
-        started = self._telemetry.started()
-        answer = await self._answer(path, scope, receive)
-        self._telemetry.finished(path if path in self._routes else "unknown", answer.status, started)
-        headers: Headers = [
-            (b"content-type", answer.content_type),
-            (b"content-length", b"%d" % len(answer.body)),
-            *answer.headers,
-        ]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
-
-    async def _answer(self, path: str, scope: Scope, receive: Receive) -> Answer:
+        if "arrived" not in scope:
+            self.arrived(scope)
+        call = Call()
+        answer = Answer(500, b"")
         try:
-            return await self._dispatch(path, scope, receive)
-        except InvalidInput as error:
-            return _problem(422 if error.field else 400, error.message, error.field)
-        except Refused as refused:
-            return _problem(refused.status, refused.detail, headers=refused.headers)
-        except Unavailable as error:
-            return _problem(503, str(error), headers=((b"retry-after", b"1"),))
-        except Exception:  # noqa: BLE001 - the last line of defence: whatever it is, the caller gets a document
-            _LOG.exception("%s %s failed", scope["method"], path)
+            answer = await self._answer(scope, receive, call)
+            headers: Headers = [
+                (b"content-type", answer.content_type),
+                (b"content-length", b"%d" % len(answer.body)),
+                *answer.headers,
+            ]
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+        finally:
+            now = time.perf_counter()
+            if scope.get("refusal", Refusal.LIMIT) is None:
+                self._admission.leave(now - scope["arrived"], now - call.started - call.features_s)
+            self._telemetry.finished(self._label(scope["path"]), answer.status, now - scope["arrived"])
+
+    async def _answer(self, scope: Scope, receive: Receive, call: Call) -> Answer:
+        method, path = scope["method"], scope["path"]
+        try:
+            allowed, handler = self._route(path)
+            if method != allowed and not (allowed == "GET" and method == "HEAD"):
+                return _other_method(method, allowed)
+            refusal = scope.get("refusal")
+            if refusal is not None:
+                return self._refuse(refusal)
+            call.deadline = deadline(scope)
+            if call.left_s() <= 0:
+                return self._refuse(Refusal.DEADLINE)
+            return await handler(scope, receive, call)
+        except (Refused, TandemError) as error:
+            return _explained(error)
+        except Exception:  # noqa: BLE001 - the last line of defence
+            _LOG.exception("%s %s failed", method, path)
             return _problem(500, "the server failed; its log has the cause")
 
-    async def _dispatch(self, path: str, scope: Scope, receive: Receive) -> Answer:
-        if path not in self._routes:
-            return _problem(404, f"no route {path[:200]!r}; /openapi.json lists them")
-        method, handler = self._routes[path]
-        if scope["method"] != method and not (method == "GET" and scope["method"] == "HEAD"):
-            return _other_method(scope["method"], method)
-        return await handler(scope, receive)
+    def _route(self, path: str) -> tuple[str, Handler]:
+        route = self._routes.get(path)
+        if route is not None:
+            return route
+        match = _MODEL_PATH.match(path)
+        if match:
+            handlers = {None: ("GET", self._model), "infer": ("POST", self._infer), "ready": ("GET", self._model_ready)}
+            method, handler = handlers[match["verb"]]
+            return method, handler(match["name"], match["version"] or "")
+        raise Refused(404, f"no route {path[:200]!r}; /openapi.json lists them")
 
-    async def _eta(self, scope: Scope, receive: Receive) -> Answer:
-        request = self._decode(self._eta_decoder, await _body(scope, receive))
-        return Answer(200, self._encode(await self._estimator.estimate(request)))
+    def _label(self, path: str) -> str:
+        """The route as metrics know it; a path that a caller made up must not become a series of its own."""
+        if path in self._routes:
+            return path
+        if path.startswith("/v2/models/"):
+            return "/v2/models/infer" if path.endswith("/infer") else "/v2/models"
+        return "unknown"
 
-    async def _record(self, scope: Scope, receive: Receive) -> Answer:
-        request = self._decode(self._outcomes_decoder, await _body(scope, receive))
+    def _refuse(self, refusal: Refusal) -> Answer:
+        self._telemetry.turned_away(refusal)
+        wait = b"%d" % self._admission.retry_after_s()
+        return _problem(429, f"overloaded ({refusal}); try again later", headers=((b"retry-after", wait),))
+
+    async def _eta(self, scope: Scope, receive: Receive, call: Call) -> Answer:
+        request = self._decode(self._eta_decoder, await read_body(scope, receive))
+        answer = Answer(200, self._encode(await self._estimator.estimate(request, call)))
+        self._telemetry.called(call)
+        return answer
+
+    def _infer(self, name: str, number: str) -> Handler:
+        async def infer(scope: Scope, receive: Receive, call: Call) -> Answer:
+            model = self._inference.model(name, number)
+            body = await read_body(scope, receive, binary=True)
+            try:
+                answer, size = inference_http.infer(self._inference, model, body, json_size(scope), call)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise decode_error(error, body) from None
+            self._telemetry.called(call)
+            if size < 0:
+                return Answer(200, answer)
+            return Answer(200, answer, BINARY, ((inference_http.BINARY_HEADER, b"%d" % size),))
+
+        return infer
+
+    def _model(self, name: str, number: str) -> Handler:
+        async def metadata(_scope: Scope, _receive: Receive, _call: Call) -> Answer:
+            return Answer(200, inference_http.model_metadata(self._inference, name, number))
+
+        return metadata
+
+    def _model_ready(self, name: str, number: str) -> Handler:
+        async def ready(_scope: Scope, _receive: Receive, _call: Call) -> Answer:
+            self._inference.model(name, number)
+            return Answer(200, b'{"ready":true}')
+
+        return ready
+
+    async def _record(self, scope: Scope, receive: Receive, _call: Call) -> Answer:
+        request = self._decode(self._outcomes_decoder, await read_body(scope, receive))
         return Answer(200, self._encode(await self._outcomes.record(request)))
 
-    async def _health(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _health(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
         return Answer(200, b'{"status":"alive"}')
 
-    async def _ready(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _ready(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
         if self.draining:
             raise Unavailable("replica", "draining")
         await self._estimator.check()
         return Answer(200, b'{"status":"ready"}')
 
-    async def _metrics(self, _scope: Scope, _receive: Receive) -> Answer:
+    async def _metrics(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
         body, content_type = self._telemetry.exposition()
         return Answer(200, body, content_type)
 
     @staticmethod
-    def _static(body: bytes, content_type: bytes) -> Callable[[Scope, Receive], Awaitable[Answer]]:
+    def _static(body: bytes, content_type: bytes) -> Handler:
         answer = Answer(200, body, content_type)
 
-        async def serve(_scope: Scope, _receive: Receive) -> Answer:
+        async def serve(_scope: Scope, _receive: Receive, _call: Call) -> Answer:
             return answer
 
         return serve
@@ -163,54 +253,18 @@ class Api:
             raise decode_error(error, body) from None
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """Read a JSON body; raises Refused for another type (415) or one over the limit (413), and stops reading there."""
-    _check_headers(dict(scope["headers"]))
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large(f"{len(body)} bytes")
-        return body
-    chunks, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "the request ended before its body")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
-            raise _too_large("longer")
-    return b"".join(chunks)
-
-
-def _check_headers(headers: dict[bytes, bytes]) -> None:
-    encoding = headers.get(b"content-encoding", b"identity")
-    if encoding.strip().lower() != b"identity":
-        raise Refused(415, f"content-encoding is {_text(encoding)!r}, send plain JSON")
-    content_type = headers.get(b"content-type", b"")
-    if content_type != _JSON and not _is_json(content_type):
-        raise Refused(415, f"content-type is {_text(content_type)!r}, must be 'application/json'")
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
-        raise _too_large(f"{_text(length)} bytes")
-
-
-def _is_json(content_type: bytes) -> bool:
-    kind, _, parameters = content_type.partition(b";")
-    charset = parameters.strip().lower().replace(b'"', b"")
-    return kind.strip().lower() == _JSON and charset in (b"", b"charset=utf-8")
-
-
-def _text(value: bytes) -> str:
-    return value[:100].decode("latin-1")
-
-
-def _too_large(size: str) -> Refused:
-    # The rest of the body stays unread, so the connection can't carry another request.
-    return Refused(
-        413, f"the body is {size}, at most {MAX_BODY_BYTES} bytes are read", headers=((b"connection", b"close"),)
-    )
+def _explained(error: Refused | TandemError) -> Answer:
+    match error:
+        case Refused():
+            return _problem(error.status, error.detail, headers=tuple(error.headers))
+        case InvalidInput():
+            return _problem(422 if error.field else 400, error.message, error.field)
+        case NotFound():
+            return _problem(404, str(error))
+        case Unavailable():
+            return _problem(503, str(error), headers=((b"retry-after", b"1"),))
+        case _:
+            return _problem(500, str(error))
 
 
 def _other_method(method: str, allowed: str) -> Answer:

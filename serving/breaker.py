@@ -36,6 +36,10 @@ class Breaker:
     _bad: int = 0
     _window_from: float = field(default=float("-inf"))
 
+    def is_open(self) -> bool:
+        """Whether calls are held back, but for probes."""
+        return self.state is not State.CLOSED
+
     def allow(self, now: float) -> bool:
         """Say whether a call may go out at `now` (monotonic seconds)."""
         if self.state is State.CLOSED:

@@ -19,6 +19,7 @@ from serving.breaker import Breaker
 from serving.cache import Cache, refresh_early
 
 Key = tuple[str, str]  # (entity, key)
+_GRACE_S: Final = 0.005
 _MISSING: Final[Row] = []
 _NEAR: Final = 20.0  # recomputations before expiry; an earlier refresh has a chance of e^-20
 
@@ -59,8 +60,11 @@ class CachedRows:
         self.reads = 0
         self.stale_rows = 0
 
-    async def read(self, wanted: Wanted) -> list[Row]:
-        """Rows in the order of (entity, key); raises Unavailable where the store fails and no row stands in."""
+    async def read(self, wanted: Wanted, within_s: float = math.inf) -> list[Row]:
+        """Rows in the order of (entity, key); raises Unavailable where the store fails and no row stands in.
+
+        A caller with less time than the policy's deadline says so in `within_s`.
+        """
         now, get, near = self._clock.monotonic(), self.cache.get, _NEAR * self._read_s
         rows: list[Row] = []
         missing: list[Key] = []
@@ -78,7 +82,7 @@ class CachedRows:
             self._launch(soon, now)
         if not missing:
             return rows
-        failure = await self._await(missing, now)
+        failure = await self._await(missing, now, within_s)
         pairs = zip(wanted, rows, strict=True)
         return [self._now_or_stale(key, failure) if row is _MISSING else row for key, row in pairs]
 
@@ -93,7 +97,7 @@ class CachedRows:
             flight.cancel()
         await self._store.close()
 
-    async def _await(self, missing: list[Key], now: float) -> Unavailable | None:
+    async def _await(self, missing: list[Key], now: float, within_s: float) -> Unavailable | None:
         """Wait for the flights of the missing keys; returns why they are still missing."""
         if all(key in self._flights for key in missing) or self.breaker.allow(now):
             self._launch(missing, now)
@@ -101,10 +105,16 @@ class CachedRows:
             return Unavailable("online store", "features_unavailable", "the breaker is open")
         flights = {self._flights[key] for key in missing if key in self._flights}
         # Not cancelled with this request: others wait for the same flight, and the cache wants its rows. A flight
-        # began no later than this wait and ends at its own deadline.
-        await asyncio.wait(flights)
+        # began no later than this wait and ends at its own deadline; the grace lets it tell the reason itself.
+        _, late = await asyncio.wait(flights, timeout=min(within_s, self._policy.deadline_s + _GRACE_S))
+        if late:
+            return self._too_late(min(within_s, self._policy.deadline_s))
         errors = [error for flight in flights if isinstance(error := flight.exception(), Unavailable)]
         return errors[0] if errors else None
+
+    @staticmethod
+    def _too_late(limit_s: float) -> Unavailable:
+        return Unavailable("online store", "features_timeout", f"no answer within {limit_s * 1000:.0f} ms")
 
     def _launch(self, keys: list[Key], now: float) -> None:
         new = [key for key in dict.fromkeys(keys) if key not in self._flights]
@@ -123,8 +133,7 @@ class CachedRows:
         except (Unavailable, TimeoutError) as error:
             self.breaker.record(ok=False, now=self._clock.monotonic())
             if isinstance(error, TimeoutError):
-                limit = f"no answer within {self._policy.deadline_s * 1000:g} ms"
-                raise Unavailable("online store", "features_timeout", limit) from None
+                raise self._too_late(self._policy.deadline_s) from None
             raise
         now = self._clock.monotonic()
         self.breaker.record(ok=True, now=now)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
+import time
 from typing import Final
 
 import numpy as np
@@ -15,6 +17,7 @@ from contracts.clock import Clock
 from contracts.errors import Unavailable
 from contracts.messages import Eta, EtaRequest, EtaResponse
 from serving.artifacts import LoadedModel
+from serving.call import Call
 from serving.features import FeatureReader
 from serving.request_ids import RequestIds
 from serving.routing import Routing
@@ -22,6 +25,7 @@ from serving.telemetry import Telemetry
 from serving.trips import TripFeatures, Trips, resolve
 
 ARM_CHAMPION: Final = "champion"
+MAX_INLINE_TRIPS: Final = 64
 # Longer than any trip that training has seen; a model that says so is out of its mind.
 MAX_ETA_S: Final = 4 * 3600.0
 _LOG: Final = logging.getLogger(__name__)
@@ -62,13 +66,13 @@ class EtaService:
         self._telemetry = telemetry
         self._clock = clock
 
-    async def estimate(self, request: EtaRequest) -> EtaResponse:
+    async def estimate(self, request: EtaRequest, call: Call) -> EtaResponse:
         """Answer in the order of the trips; raises InvalidInput, or Unavailable before any model is loaded."""
         now = self._clock.now()
         model = self._routing.champion()
         trips = resolve(request.trips, model.zones, model.locator, now)
         try:
-            estimate: _Estimate = await self._by_model(model, trips, now)
+            estimate: _Estimate = await self._by_model(model, trips, now, call)
             reason = Reason.MODEL_OUTPUT
         except Unavailable as error:
             estimate, reason = _nothing(len(trips.ids)), Reason(error.reason)
@@ -87,11 +91,22 @@ class EtaService:
         if not _sane(*model.onnx.run(model.probe)).all():
             raise Unavailable("model", Reason.MODEL_OUTPUT, model.name)
 
-    async def _by_model(self, model: LoadedModel, trips: Trips, now: float) -> tuple[Seconds, Seconds, Seconds]:
+    async def _by_model(
+        self, model: LoadedModel, trips: Trips, now: float, call: Call
+    ) -> tuple[Seconds, Seconds, Seconds]:
         self._routing.allow_model()
-        looked_up = await self._features.read(self._trips.keys(model.zones, trips), trips.at, now)
+        asked = time.perf_counter()
+        keys = self._trips.keys(model.zones, trips)
+        looked_up = await self._features.read(keys, trips.at, now, call.deadline - asked)
+        call.features_s = time.perf_counter() - asked
         columns = self._trips.columns(model.zones, trips, looked_up)
-        return model.onnx.run(self._trips.schema.to_matrix(columns, len(trips.ids)))
+        matrix = self._trips.schema.to_matrix(columns, len(trips.ids))
+        asked = time.perf_counter()
+        # A few trips take less than a change of threads; hundreds would keep everyone else waiting.
+        few = len(matrix) <= MAX_INLINE_TRIPS
+        estimate = model.onnx.run(matrix) if few else await asyncio.to_thread(model.onnx.run, matrix)
+        call.model_s = time.perf_counter() - asked
+        return estimate
 
     def _by_heuristic(
         self, model: LoadedModel, trips: Trips, estimate: _Estimate, failed: npt.NDArray[np.bool_]

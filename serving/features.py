@@ -1,4 +1,4 @@
-"""Looked-up features of a whole request: one read of the online store, under a deadline of our own.
+"""Looked-up features of a whole request: one read of the online store, whose deadline is `CachedRows`'.
 
 A value is absent (NaN) where the store has none, where it would be older than its view's TTL when the trip starts, and
 where it is stamped further in the future than clocks may differ.
@@ -6,15 +6,23 @@ where it is stamped further in the future than clocks may differ.
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from adapters.online_store import OnlineStore, RowLayout
-from contracts.errors import SchemaMismatch, Unavailable
+from adapters.online_store import Row, RowLayout, Wanted
+from contracts.errors import SchemaMismatch
 from contracts.schema import Floats, Lookup, ViewSpec
+
+
+class Rows(Protocol):
+    """The store's rows, in time."""
+
+    async def read(self, wanted: Wanted, within_s: float = math.inf) -> list[Row]:
+        """Rows in the order of (entity, key); raises Unavailable."""
+        ...
 
 
 class FeatureReader:
@@ -22,15 +30,13 @@ class FeatureReader:
 
     def __init__(
         self,
-        store: OnlineStore,
+        rows: Rows,
         views: Sequence[ViewSpec],
         lookups: Sequence[Lookup],
         *,
-        deadline_s: float,
         future_skew_s: float,
     ) -> None:
-        self._store = store
-        self._deadline_s = deadline_s
+        self._rows = rows
         self._skew_s = future_skew_s
         self._widths: Final = RowLayout(views).widths
         by_name = {view.name: view for view in views}
@@ -59,7 +65,9 @@ class FeatureReader:
         self._times = np.array(times, dtype=np.intp)
         self._ttls = np.array(ttls, dtype=np.float64)
 
-    async def read(self, keys: Mapping[str, Sequence[str]], at: Floats, now: float) -> dict[str, Floats]:
+    async def read(
+        self, keys: Mapping[str, Sequence[str]], at: Floats, now: float, within_s: float = math.inf
+    ) -> dict[str, Floats]:
         """Columns [n] by name, for the keys [n] of every role and start times [n] (epoch seconds).
 
         Raises Unavailable with reason ``features_timeout`` or ``features_unavailable``.
@@ -71,12 +79,7 @@ class FeatureReader:
             role: [places.setdefault((entity, key), len(places)) for key in keys[role]]
             for role, entity in self._entities.items()
         }
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                rows = await self._store.read(list(places))
-        except TimeoutError:
-            limit = f"no answer within {self._deadline_s * 1000:g} ms"
-            raise Unavailable("online store", "features_timeout", limit) from None
+        rows = await self._rows.read(list(places), within_s)
         wide = np.array([_side_by_side(rows, of) for of in zip(*positions.values(), strict=True)])
         return self._columns(wide, at, now)
 

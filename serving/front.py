@@ -83,6 +83,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "  timeout check 2s",  # a busy machine is no reason to leave a replica out
         "  timeout http-request 10s",
         "  timeout http-keep-alive 60s",
+        "  option http-buffer-request",  # a slow sender holds a buffer here, not a place in a replica
         "  option redispatch 1",
         "  retries 2",
         "  retry-on conn-failure empty-response",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TypeVar
+from importlib.metadata import version
+from typing import Any, Final, Protocol
 
 import grpc
 import msgspec
@@ -14,35 +16,48 @@ from grpc_health.v1 import health_pb2
 
 from contracts.errors import InvalidInput, NotFound, Unavailable
 from contracts.messages import EtaRequest, EtaResponse
+from serving.admission import Admission
+from serving.call import Call
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
 from serving.proto import open_inference_pb2 as oip
 from serving.proto import tandem_pb2 as tandem
+from serving.telemetry import Telemetry
 
 _LOG: Final = logging.getLogger(__name__)
-Rpc = Callable[[Any], Awaitable[Message]]
-In = TypeVar("In", bound=Message)
+Rpc = Callable[[Any, Call], Awaitable[Message]]
+Context = Any  # grpc.aio.ServicerContext
 
 
 class Estimator(Protocol):
     """The ETA use case."""
 
-    async def estimate(self, request: EtaRequest) -> EtaResponse:
-        """Answer every trip, or raise InvalidInput."""
+    async def estimate(self, request: EtaRequest, call: Call) -> EtaResponse:
+        """Answer every trip within the call's deadline, or raise InvalidInput."""
         ...
 
 
 class GrpcApi:
     """Handlers of one replica; `server_version` is Tandem's own."""
 
-    def __init__(self, estimator: Estimator, inference: InferenceService, server_version: str) -> None:
+    def __init__(
+        self,
+        estimator: Estimator,
+        inference: InferenceService,
+        admission: Admission,
+        telemetry: Telemetry,
+        *,
+        queue_s: float,
+    ) -> None:
         self._estimator = estimator
         self._inference = inference
-        self._version = server_version
+        self._admission = admission
+        self._telemetry = telemetry
+        self._queue_s = queue_s
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service, for `grpc.aio.Server.add_generic_rpc_handlers`."""
         return [
-            _service(
+            self._service(
                 "inference.GRPCInferenceService",
                 ServerLive=(self._live, oip.ServerLiveRequest),
                 ServerReady=(self._ready, oip.ServerReadyRequest),
@@ -51,32 +66,32 @@ class GrpcApi:
                 ModelMetadata=(self._model_metadata, oip.ModelMetadataRequest),
                 ModelInfer=(self._infer, oip.ModelInferRequest),
             ),
-            _service("tandem.v1.EtaService", Predict=(self._predict, tandem.PredictRequest)),
-            _service("grpc.health.v1.Health", Check=(self._health, health_pb2.HealthCheckRequest)),
+            self._service("tandem.v1.EtaService", Predict=(self._predict, tandem.PredictRequest)),
+            self._service("grpc.health.v1.Health", Check=(self._health, health_pb2.HealthCheckRequest)),
         ]
 
-    async def _predict(self, request: tandem.PredictRequest) -> Message:
-        answer = await self._estimator.estimate(_eta_request(request))
+    async def _predict(self, request: tandem.PredictRequest, call: Call) -> Message:
+        answer = await self._estimator.estimate(_eta_request(request), call)
         etas = (
             tandem.Eta(**{k: v for k, v in msgspec.structs.asdict(eta).items() if v is not msgspec.UNSET})
             for eta in answer.etas
         )
         return tandem.PredictResponse(request_id=answer.request_id, etas=etas)
 
-    async def _live(self, _: oip.ServerLiveRequest) -> Message:
+    async def _live(self, _: oip.ServerLiveRequest, _call: Call) -> Message:
         return oip.ServerLiveResponse(live=True)
 
-    async def _ready(self, _: oip.ServerReadyRequest) -> Message:
+    async def _ready(self, _: oip.ServerReadyRequest, _call: Call) -> Message:
         return oip.ServerReadyResponse(ready=self._inference.ready())
 
-    async def _model_ready(self, request: oip.ModelReadyRequest) -> Message:
+    async def _model_ready(self, request: oip.ModelReadyRequest, _call: Call) -> Message:
         self._inference.model(request.name, request.version)
         return oip.ModelReadyResponse(ready=True)
 
-    async def _server_metadata(self, _: oip.ServerMetadataRequest) -> Message:
-        return oip.ServerMetadataResponse(name=SERVER, version=self._version, extensions=EXTENSIONS)
+    async def _server_metadata(self, _: oip.ServerMetadataRequest, _call: Call) -> Message:
+        return oip.ServerMetadataResponse(name=SERVER, version=version("tandem"), extensions=EXTENSIONS)
 
-    async def _model_metadata(self, request: oip.ModelMetadataRequest) -> Message:
+    async def _model_metadata(self, request: oip.ModelMetadataRequest, _call: Call) -> Message:
         found = self._inference.metadata(request.name, request.version)
         spec = oip.ModelMetadataResponse.TensorMetadata
         return oip.ModelMetadataResponse(
@@ -87,10 +102,10 @@ class GrpcApi:
             outputs=[spec(name=t.name, datatype=t.datatype, shape=t.shape) for t in found.outputs],
         )
 
-    async def _infer(self, request: oip.ModelInferRequest) -> Message:
+    async def _infer(self, request: oip.ModelInferRequest, call: Call) -> Message:
         model = self._inference.model(request.model_name, request.model_version)
         wanted = tuple(output.name for output in request.outputs)
-        answers = self._inference.infer(model, _inputs(request), wanted)
+        answers = self._inference.infer(model, _inputs(request), call, wanted)
         response = oip.ModelInferResponse(
             model_name=request.model_name, model_version=str(model.manifest.version), id=request.id
         )
@@ -102,7 +117,7 @@ class GrpcApi:
                 output.contents.fp32_contents.extend(values.ravel().tolist())
         return response
 
-    async def _health(self, request: health_pb2.HealthCheckRequest) -> Message:
+    async def _health(self, request: health_pb2.HealthCheckRequest, _call: Call) -> Message:
         known = ("", "tandem.v1.EtaService", "inference.GRPCInferenceService")
         if request.service not in known:
             raise NotFound("service", request.service[:80], f"there are {', '.join(known[1:])}")
@@ -110,40 +125,57 @@ class GrpcApi:
         answer: Message = kind(status=kind.SERVING if self._inference.ready() else kind.NOT_SERVING)
         return answer
 
+    def _service(self, name: str, **rpcs: tuple[Rpc, type[Message]]) -> grpc.GenericRpcHandler:
+        handlers = {
+            method: grpc.unary_unary_rpc_method_handler(
+                self._guarded(f"/{name}/{method}", rpc),
+                request_deserializer=request.FromString,
+                response_serializer=_serialize,
+            )
+            for method, (rpc, request) in rpcs.items()
+        }
+        return grpc.method_handlers_generic_handler(name, handlers)
 
-def _service(name: str, **rpcs: tuple[Rpc, type[Message]]) -> grpc.GenericRpcHandler:
-    handlers = {
-        method: grpc.unary_unary_rpc_method_handler(
-            _guarded(rpc), request_deserializer=request.FromString, response_serializer=_serialize
-        )
-        for method, (rpc, request) in rpcs.items()
-    }
-    return grpc.method_handlers_generic_handler(name, handlers)
+    def _guarded(self, path: str, rpc: Rpc) -> Callable[[Any, Context], Awaitable[Message]]:
+        """Let a call in, and map domain errors to status codes, as `api` maps them to HTTP's."""
+        works = path.endswith(("/Predict", "/ModelInfer"))
+
+        async def run(request: Any, context: Context) -> Message:
+            call = Call()
+            left_s = context.time_remaining()
+            if left_s is not None:
+                call.deadline = call.started + left_s
+            refusal = self._admission.enter(deadline_s=min(self._queue_s, call.left_s())) if works else None
+            if refusal is not None:
+                self._telemetry.turned_away(refusal)
+                words = f"overloaded ({refusal}); try again in {self._admission.retry_after_s()} s"
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, words)
+            code, words = grpc.StatusCode.OK, ""
+            try:
+                return await rpc(request, call)
+            except InvalidInput as error:
+                code, words = grpc.StatusCode.INVALID_ARGUMENT, str(error)
+            except NotFound as error:
+                code, words = grpc.StatusCode.NOT_FOUND, str(error)
+            except Unavailable as error:
+                code, words = grpc.StatusCode.UNAVAILABLE, str(error)
+            except Exception:  # noqa: BLE001 - the last line of defence: logged, and told as INTERNAL
+                _LOG.exception("%s failed", path)
+                code, words = grpc.StatusCode.INTERNAL, "the server failed; its log has the cause"
+            finally:
+                spent = time.perf_counter() - call.started
+                if works:
+                    self._admission.leave(spent, spent - call.features_s)
+                    self._telemetry.called(call)
+                self._telemetry.finished(path, code.name, spent)
+            await context.abort(code, words)
+            raise AssertionError("abort raises")
+
+        return run
 
 
 def _serialize(message: Message) -> bytes:
     return bytes(message.SerializeToString())
-
-
-def _guarded(rpc: Rpc) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Message]]:
-    """Map domain errors to status codes, as `api` maps them to HTTP's."""
-
-    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
-        try:
-            return await rpc(request)
-        except InvalidInput as error:
-            code, words = grpc.StatusCode.INVALID_ARGUMENT, str(error)
-        except NotFound as error:
-            code, words = grpc.StatusCode.NOT_FOUND, str(error)
-        except Unavailable as error:
-            code, words = grpc.StatusCode.UNAVAILABLE, str(error)
-        except Exception:  # noqa: BLE001 - the last line of defence: logged, and told as INTERNAL
-            _LOG.exception("%s failed", rpc.__name__)
-            code, words = grpc.StatusCode.INTERNAL, "the server failed; its log has the cause"
-        await context.abort(code, words)
-        raise AssertionError("abort raises")
-
-    return call
 
 
 def _eta_request(request: tandem.PredictRequest) -> EtaRequest:

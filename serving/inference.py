@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from contracts.errors import InvalidInput, NotFound, Unavailable
 from contracts.messages import MAX_TRIPS
 from contracts.schema import Matrix
 from serving.artifacts import LoadedModel
+from serving.call import Call
 from serving.routing import Routing
 
 SERVER: Final = "tandem"
@@ -77,7 +79,9 @@ class InferenceService:
         outputs = tuple(TensorSpec(output, DATATYPE, (-1, 1)) for output in OUTPUTS)
         return ModelMetadata(name, versions, PLATFORM, (TensorSpec(INPUT, DATATYPE, (-1, model.onnx.width)),), outputs)
 
-    def infer(self, model: LoadedModel, inputs: Mapping[str, Tensor], wanted: Sequence[str] = ()) -> dict[str, Tensor]:
+    def infer(
+        self, model: LoadedModel, inputs: Mapping[str, Tensor], call: Call, wanted: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
         """Run a version on ``features`` float32 [n, width]; returns the wanted outputs (all, if none), [n, 1].
 
         Raises InvalidInput for another tensor, another shape, more than 512 rows, or a row the model has no number for.
@@ -91,7 +95,9 @@ class InferenceService:
         if matrix.ndim != 2 or matrix.shape[1] != model.onnx.width:  # noqa: PLR2004 - rows and entries
             raise InvalidInput("inputs[0].shape", f"is {list(matrix.shape)}, must be [n, {model.onnx.width}]")
         check_rows(matrix)
+        asked = time.perf_counter()
         answers = dict(zip(OUTPUTS, model.onnx.run(matrix), strict=True))
+        call.model_s = time.perf_counter() - asked
         finite = np.isfinite(answers[OUTPUTS[0]])
         if not finite.all():
             raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")

@@ -11,6 +11,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from contracts.errors import InvalidInput
 from contracts.messages import Id
+from serving.artifacts import LoadedModel
+from serving.call import Call
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
 
 BINARY_HEADER: Final = b"inference-header-content-length"
@@ -68,18 +70,19 @@ _NESTED: Final = msgspec.json.Decoder(list[list[float | None]])
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
-def infer(service: InferenceService, name: str, version: str, body: bytes, json_size: int | None) -> tuple[bytes, int]:
+def infer(
+    service: InferenceService, model: LoadedModel, body: bytes, json_size: int | None, call: Call
+) -> tuple[bytes, int]:
     """Answer an infer request; returns the body and the length of its JSON part (-1 where it is all JSON).
 
-    `json_size` is what the request says of its own JSON part. Raises InvalidInput, NotFound or a msgspec error.
+    `json_size` is what the request says of its own JSON part. Raises InvalidInput or a msgspec error.
     """
     if json_size is not None and not 0 <= json_size <= len(body):
         raise InvalidInput(BINARY_HEADER.decode(), f"is {json_size}, the body has {len(body)} bytes")
-    model = service.model(name, version)
     request = _REQUEST.decode(body if json_size is None else body[:json_size])
     inputs = _inputs(request, b"" if json_size is None else body[json_size:])
     wanted = {} if request.outputs is UNSET else {output.name: output for output in request.outputs}
-    answers = service.infer(model, inputs, tuple(wanted))
+    answers = service.infer(model, inputs, call, tuple(wanted))
     all_binary = _flag(request.parameters, "binary_data_output")
     outputs, tail = [], []
     for output, values in answers.items():
@@ -90,7 +93,7 @@ def infer(service: InferenceService, name: str, version: str, body: bytes, json_
             outputs.append(InferOutput(output, DATATYPE, list(values.shape), parameters=size))
         else:
             outputs.append(InferOutput(output, DATATYPE, list(values.shape), data=values.ravel().tolist()))
-    head = _ENCODE(InferResponse(name, str(model.manifest.version), outputs, request.id))
+    head = _ENCODE(InferResponse(model.manifest.model, str(model.manifest.version), outputs, request.id))
     return (head + b"".join(tail), len(head)) if tail else (head, -1)
 
 

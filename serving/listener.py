@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from contracts.errors import TandemError, Unavailable
 
@@ -49,6 +50,18 @@ def claim_slot(folder: Path, slots: int) -> tuple[int, Path]:
     raise NoFreeSlot(folder, slots)
 
 
+class _Arrivals(HttpToolsProtocol):
+    """Tells the application of a request when its head has come in, not when its turn has.
+
+    All that arrives in one turn of the loop is served one after the other before the loop looks again; an application
+    that counted when it is called would never see a queue.
+    """
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        app.arrived(cycle.scope)
+        super()._start_asgi_task(cycle, app)
+
+
 class Listener:
     """Serves until stopped. `background` are coroutines that run beside it on the same loop."""
 
@@ -57,7 +70,9 @@ class Listener:
             app,
             uds=str(path),
             loop="none",
-            http="httptools",
+            http=_Arrivals,
+            interface="asgi3",
+            proxy_headers=False,
             lifespan="off",
             access_log=False,
             log_config=None,

@@ -14,10 +14,14 @@ from adapters.state import State
 from contracts.clock import SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import LOOKUPS, VIEWS
+from serving.admission import Admission
 from serving.api import Api
 from serving.artifacts import LoadedModel, load_artifact
+from serving.cached_rows import CachedRows, CachePolicy
 from serving.eta import EtaService
 from serving.features import FeatureReader
+from serving.grpc_api import GrpcApi
+from serving.inference import InferenceService
 from serving.outcomes import Outcomes
 from serving.request_ids import RequestIds
 from serving.routing import Routing
@@ -34,8 +38,10 @@ class Replica:
     """A replica's application and what has to be followed and closed beside it."""
 
     api: Api
+    grpc_api: GrpcApi
     estimator: EtaService
     routing: Routing
+    admission: Admission
     state: State
     poll_s: float
 
@@ -63,13 +69,16 @@ def compose(settings: Settings) -> Replica:
 
     routing = Routing(load)
     routing.offer(state.route_table(MODEL))
-    features = FeatureReader(
-        _online_store(settings),
-        VIEWS,
-        LOOKUPS,
+    admission = Admission()
+    policy = CachePolicy(
+        capacity=settings.feature_cache_rows,
+        ttl_s=settings.feature_cache_ttl_s,
+        absent_ttl_s=min(1.0, settings.feature_cache_ttl_s),
+        stale_s=settings.feature_stale_s,
         deadline_s=settings.feature_deadline_ms / 1000,
-        future_skew_s=settings.future_skew_s,
     )
+    rows = CachedRows(_online_store(settings), policy, clock, background=admission.has_room)
+    features = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=settings.future_skew_s)
     request_ids = RequestIds(state.secret("request_ids"))
     estimator = EtaService(
         routing=routing,
@@ -79,8 +88,28 @@ def compose(settings: Settings) -> Replica:
         telemetry=telemetry,
         clock=clock,
     )
-    api = Api(estimator, Outcomes(state.add_outcomes, request_ids, clock), telemetry)
-    return Replica(api, estimator, routing, state, settings.route_poll_ms / 1000)
+    inference, queue_s = InferenceService(routing), settings.queue_ms / 1000
+    outcomes = Outcomes(state.add_outcomes, request_ids, clock)
+    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s)
+    grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
+    _watch(telemetry, admission, rows)
+    return Replica(api, grpc_api, estimator, routing, admission, state, settings.route_poll_ms / 1000)
+
+
+def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows) -> None:
+    cache = rows.cache
+    for name, words, read in (
+        ("tandem_in_flight", "Requests let in and not yet answered", lambda: admission.in_flight),
+        ("tandem_concurrency_limit", "Requests that may be in flight", lambda: admission.limit),
+        ("tandem_cache_rows", "Rows in the feature cache", lambda: len(cache)),
+        ("tandem_cache_hits", "Rows found in the feature cache, since the start", lambda: cache.hits),
+        ("tandem_cache_misses", "Rows not found in the feature cache, since the start", lambda: cache.misses),
+        ("tandem_cache_evictions", "Rows pushed out of the feature cache, since the start", lambda: cache.evicted),
+        ("tandem_cache_stale_rows", "Rows that stood in for a store that was gone", lambda: rows.stale_rows),
+        ("tandem_store_reads", "Reads of the online store, since the start", lambda: rows.reads),
+        ("tandem_store_breaker_open", "1 while the online store is left alone", rows.breaker.is_open),
+    ):
+        telemetry.watch(name, words, read)
 
 
 def _online_store(settings: Settings) -> OnlineStore:

@@ -36,12 +36,17 @@ class Settings:
     home: Path = _setting(_HOME, "directory of data, artifacts, state and logs")  # noqa: RUF009 - field() within
     host: str = _setting("127.0.0.1", "address the front listens on; anything but loopback opens it to the network")
     port: int = _setting(8000, "port of the front", low=1, high=65535)
+    grpc_port: int = _setting(8001, "gRPC port of the front", low=1, high=65535)
     replicas: int = _setting(2, "replicas of the online tier", low=1, high=64)
     redis_url: str = _setting(
         "", "online store, redis[s]://user:password@host:port/db; the embedded Valkey where empty"
     )
     state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
     feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
+    feature_cache_ttl_s: float = _setting(5.0, "how long a replica uses a row it has read", low=0.01, high=3600)
+    feature_cache_rows: int = _setting(50_000, "most rows a replica keeps", low=8192, high=10_000_000)
+    feature_stale_s: float = _setting(300.0, "oldest row that stands in when the store is gone", low=0, high=86_400)
+    queue_ms: float = _setting(15.0, "longest expected wait; what would wait longer is turned away", low=1, high=10_000)
     future_skew_s: float = _setting(60.0, "a stored value stamped further ahead than this is absent", low=0, high=3600)
     route_poll_ms: float = _setting(500.0, "how often a replica looks for a new route table", low=50, high=60_000)
     model_threads: int = _setting(1, "threads of one model call", low=1, high=64)

@@ -12,10 +12,14 @@ import pytest
 
 from adapters.state import State
 from contracts.routes import RouteTable
+from serving.admission import Admission
 from serving.api import Api
 from serving.artifacts import load_artifact
+from serving.cached_rows import CachedRows, CachePolicy
 from serving.eta import EtaService
 from serving.features import FeatureReader
+from serving.grpc_api import GrpcApi
+from serving.inference import InferenceService
 from serving.outcomes import Outcomes
 from serving.request_ids import RequestIds
 from serving.routing import Routing
@@ -28,8 +32,10 @@ class Replica:
     """One composed replica and the twins it stands on."""
 
     api: Api
+    grpc_api: GrpcApi
     eta: EtaService
     routing: Routing
+    admission: Admission
     store: FakeStore
     clock: FakeClock
     state: State
@@ -62,10 +68,13 @@ def replica(tmp_path: Path) -> Replica:
     eta = EtaService(
         routing=routing,
         trips=TinyTrips(),
-        features=FeatureReader(store, VIEWS, LOOKUPS, deadline_s=0.05, future_skew_s=60),
+        features=FeatureReader(CachedRows(store, CachePolicy(), clock), VIEWS, LOOKUPS, future_skew_s=60),
         request_ids=request_ids,
         telemetry=telemetry,
         clock=clock,
     )
-    api = Api(eta, Outcomes(state.add_outcomes, request_ids, clock), telemetry)
-    return Replica(api, eta, routing, store, clock, state)
+    inference, admission = InferenceService(routing), Admission()
+    outcomes = Outcomes(state.add_outcomes, request_ids, clock)
+    api = Api(eta, outcomes, inference, admission, telemetry, queue_s=0.05)
+    grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=0.05)
+    return Replica(api, grpc_api, eta, routing, admission, store, clock, state)

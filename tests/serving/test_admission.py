@@ -41,11 +41,6 @@ def test_a_deadline_that_the_queue_cannot_meet_is_refused() -> None:
     assert admission.enter(deadline_s=0.100) is None
 
 
-def test_draining_lets_nobody_in() -> None:
-    """A replica on its way out takes no new work."""
-    assert Admission(draining=True).enter(deadline_s=1) is Refusal.DRAINING
-
-
 def test_the_limit_shrinks_when_latency_rises_and_grows_back() -> None:
     """Latency at ten times the long-term average under a crowd shrinks the limit; a calm crowd restores it."""
     admission = Admission(limit=64)

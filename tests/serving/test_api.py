@@ -86,7 +86,7 @@ def test_an_endless_body_is_not_read_to_its_end(replica: Replica) -> None:
         sent.append(message)
 
     headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/v1/eta", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": "/v1/eta", "query_string": b"", "headers": headers}
     asyncio.run(replica.api(scope, receive, send))
     assert sent[0]["status"] == 413
     assert (b"connection", b"close") in sent[0]["headers"]

@@ -13,6 +13,7 @@ from contracts.errors import Unavailable
 from contracts.messages import EtaRequest, EtaResponse, Place, TripRequest
 from contracts.routes import RouteTable
 from serving.artifacts import load_artifact
+from serving.call import Call
 from serving.eta import Reason
 from tests.fakes import NOW, SCHEMA, constant_onnx, tiny_artifact
 from tests.serving.conftest import Replica
@@ -22,7 +23,7 @@ TRIPS = EtaRequest(trips=(TripRequest(Place("1"), Place("2"), id="a"), TripReque
 
 def ask(replica: Replica, request: EtaRequest = TRIPS) -> EtaResponse:
     """One request."""
-    return asyncio.run(replica.eta.estimate(request))
+    return asyncio.run(replica.eta.estimate(request, Call()))
 
 
 def break_model(replica: Replica, answer: Any) -> None:

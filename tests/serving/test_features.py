@@ -10,15 +10,16 @@ import pytest
 
 from contracts.errors import SchemaMismatch, Unavailable
 from contracts.schema import Floats, Lookup
+from serving.cached_rows import CachedRows, CachePolicy
 from serving.features import FeatureReader
-from tests.fakes import LOOKUPS, NOW, VIEWS, FakeStore
+from tests.fakes import LOOKUPS, NOW, VIEWS, FakeClock, FakeStore
 
 KEYS = {"city": ["nyc", "nyc"], "pickup": ["1", "2"], "dropoff": ["2", "2"], "pair": ["1>2", "2>2"]}
 
 
 def read(store: FakeStore, at: Floats | None = None) -> dict[str, Floats]:
     """Columns of two trips that start now, or at the given times."""
-    reader = FeatureReader(store, VIEWS, LOOKUPS, deadline_s=0.05, future_skew_s=60)
+    reader = FeatureReader(CachedRows(store, CachePolicy(), FakeClock()), VIEWS, LOOKUPS, future_skew_s=60)
     return asyncio.run(reader.read(KEYS, np.full(2, NOW) if at is None else at, NOW))
 
 
@@ -79,4 +80,6 @@ def test_a_late_store_is_a_timeout() -> None:
 def test_a_lookup_of_no_view_is_refused() -> None:
     """A lookup names a view that there is."""
     with pytest.raises(SchemaMismatch, match="traffic"):
-        FeatureReader(FakeStore(), VIEWS, [Lookup("x", "traffic")], deadline_s=1, future_skew_s=1)
+        FeatureReader(
+            CachedRows(FakeStore(), CachePolicy(), FakeClock()), VIEWS, [Lookup("x", "traffic")], future_skew_s=1
+        )

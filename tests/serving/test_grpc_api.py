@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from serving.grpc_api import GrpcApi
-from serving.inference import InferenceService
 from serving.proto import open_inference_pb2 as oip
 from serving.proto import tandem_pb2 as tandem
 from tests.serving.conftest import Replica
@@ -28,8 +26,7 @@ async def served(replica: Replica, folder: Path) -> AsyncIterator[Call]:
     """A server on a unix socket and a way to call it."""
     address = f"unix:{folder / 'grpc.sock'}"
     server = grpc.aio.server()
-    api = GrpcApi(replica.eta, InferenceService(replica.routing), "0")
-    server.add_generic_rpc_handlers(api.handlers())
+    server.add_generic_rpc_handlers(replica.grpc_api.handlers())
     server.add_insecure_port(address)
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import InvalidInput, NotFound
+from serving.call import Call
 from serving.inference import InferenceService
 from serving.inference_http import infer, model_metadata
 from tests.serving.conftest import Replica
@@ -21,6 +22,11 @@ def service(replica: Replica) -> InferenceService:
     return InferenceService(replica.routing)
 
 
+def run(service: InferenceService, request: bytes, json_size: int | None) -> tuple[bytes, int]:
+    """Answer a request for the champion."""
+    return infer(service, service.model("eta"), request, json_size, Call())
+
+
 def body(data: Any, shape: list[int], **more: Any) -> bytes:
     """A request with the one input tensor."""
     tensor = {"name": "features", "shape": shape, "datatype": "FP32", "data": data}
@@ -30,7 +36,7 @@ def body(data: Any, shape: list[int], **more: Any) -> bytes:
 @pytest.mark.parametrize("data", [[500.0, 0, None, 1000, 0, None], [[500.0, 0, None], [1000, 0, None]]])
 def test_numbers_may_be_flat_or_by_row(service: InferenceService, data: Any) -> None:
     """Both forms give the model's answers; null is an absent value."""
-    answer, json_size = infer(service, "eta", "", body(data, [2, 3], id="a"), None)
+    answer, json_size = run(service, body(data, [2, 3], id="a"), None)
     decoded = json.loads(answer)
     assert json_size == -1
     assert (decoded["model_name"], decoded["model_version"], decoded["id"]) == ("eta", "1", "a")
@@ -48,7 +54,7 @@ def test_binary_tensors_in_and_out(service: InferenceService) -> None:
         "outputs": [{"name": "eta_s", "parameters": {"binary_data": True}}],
     }
     encoded = json.dumps(head).encode()
-    answer, json_size = infer(service, "eta", "1", encoded + raw, len(encoded))
+    answer, json_size = run(service, encoded + raw, len(encoded))
     assert json.loads(answer[:json_size])["outputs"][0]["parameters"] == {"binary_data_size": 4}
     assert np.frombuffer(answer[json_size:], dtype="<f4").tolist() == [245.0]
 
@@ -72,7 +78,7 @@ def test_binary_tensors_in_and_out(service: InferenceService) -> None:
 def test_a_wrong_tensor_is_refused_by_name(service: InferenceService, request_body: bytes, field: str) -> None:
     """Each way of being wrong names its field."""
     with pytest.raises(InvalidInput) as caught:
-        infer(service, "eta", "", request_body, None)
+        run(service, request_body, None)
     assert caught.value.field == field
 
 
@@ -80,20 +86,20 @@ def test_a_wrong_tensor_is_refused_by_name(service: InferenceService, request_bo
 def test_a_json_size_beyond_the_body_is_refused(service: InferenceService, size: int) -> None:
     """The header that parts JSON from bytes is checked."""
     with pytest.raises(InvalidInput):
-        infer(service, "eta", "", body([1.0] * 3, [1, 3]), size)
+        run(service, body([1.0] * 3, [1, 3]), size)
 
 
 def test_broken_json_is_told(service: InferenceService) -> None:
     """What msgspec says is left to the caller, who knows the words for it."""
     with pytest.raises(msgspec.DecodeError):
-        infer(service, "eta", "", b"{", None)
+        run(service, b"{", None)
 
 
 @pytest.mark.parametrize(("name", "version"), [("nope", ""), ("eta", "9"), ("eta", "x")])
 def test_unknown_models_and_versions(service: InferenceService, name: str, version: str) -> None:
     """A name or a version that is not loaded is not found."""
     with pytest.raises(NotFound):
-        infer(service, name, version, body([1.0] * 3, [1, 3]), None)
+        service.model(name, version)
 
 
 def test_metadata_tells_the_tensors(service: InferenceService) -> None:
