@@ -103,7 +103,7 @@ def simulate(
             result["supply"][f"{supply:g}"] = _summary(runs, supply)
             if pictures:
                 pictures.mkdir(parents=True, exist_ok=True)
-                draw_waits(pictures / f"waits-{supply:g}.png", city.zones, waits, f"{supply:g} drivers a ride")
+                draw_waits(pictures / f"waits-{supply:g}.png", city.zones, waits, f"supply {supply:g}")
     return result
 
 
