@@ -108,13 +108,18 @@ def _as_of(connection: duckdb.DuckDBPyConnection, asked: pd.DataFrame, table: Fe
         for name in view.features
     )
     # Names are the contract's own, not a caller's; SQL has no placeholder for them.
-    history = f'SELECT "{view.entity}" AS key, epoch_us({EVENT_TIME}) AS known_us, {features} FROM read_parquet(?)'  # noqa: S608
+    history = (
+        f'SELECT "{view.entity}" AS key, epoch_us({EVENT_TIME}) AS known_us, {features} FROM read_parquet(?)'  # noqa: S608
+        f" WHERE epoch_us({EVENT_TIME}) BETWEEN ? AND ?"  # what no trip can see needs no sorting
+    )
     query = (
         f"SELECT asked.trip, {kept} FROM asked ASOF LEFT JOIN ({history}) AS history"  # noqa: S608
         " ON asked.key = history.key AND asked.at_us >= history.known_us"
     )
     connection.register("asked", asked)
-    found = connection.execute(query, [str(table.path)]).fetchnumpy()
+    at_us = asked["at_us"].to_numpy()
+    oldest_us = int(at_us.min(initial=at_us.max(initial=0))) - round(view.ttl_s * _MICRO)
+    found = connection.execute(query, [str(table.path), oldest_us, int(at_us.max(initial=0))]).fetchnumpy()
     trip = found.pop("trip")
     if len(trip) != len(asked):
         raise SchemaMismatch(f"join with {view.name}", f"{len(trip)} rows", f"{len(asked)}, one a trip")

@@ -91,6 +91,13 @@ def test_history_that_repeats_a_key_and_time_still_gives_one_row(tmp_path: Path)
     assert len(point_in_time_join(_trips(("4", _later(5))), [_table(tmp_path, rows)], LOOKUP)) == 1
 
 
+def test_no_trips_no_rows(tmp_path: Path) -> None:
+    """An empty frame has all columns and no row."""
+    found = point_in_time_join(_trips(("4", _later(0))).iloc[:0], [_table(tmp_path, [("4", _later(0), 1, 1)])], LOOKUP)
+    assert list(found.columns) == ["pickup.count", "pickup.speed"]
+    assert found.empty
+
+
 def test_a_view_without_a_table_is_named(tmp_path: Path) -> None:
     """What is looked up must be there."""
     table = _table(tmp_path, [("4", _later(0), 1, 1)])
