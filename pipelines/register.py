@@ -16,7 +16,7 @@ from contracts.features import ETA_SCHEMA
 from contracts.manifest import MANIFEST_FILE, Lineage, ModelManifest, Parity, describe, sha256
 from model_registry.store import ModelStore
 from pipelines.layout import MODEL, Layout
-from pipelines.lineage import git_revision, hashes
+from pipelines.lineage import hashes
 from pipelines.vectors import LearningData
 from training.evaluate import Assessment, Estimates
 from training.golden import golden_rows
@@ -36,6 +36,7 @@ class Trained:
     parity: Parity
     assessment: Assessment
     student: Estimates
+    git_revision: str  # of the code as it was when the run began
 
 
 def register(layout: Layout, trained: Trained) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def register(layout: Layout, trained: Trained) -> dict[str, Any]:
     registry = ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
     tracking = Tracking(layout.mlflow_uri, layout.mlflow_artifacts, MODEL)
     with tracking.run(f"{MODEL}, seed {trained.settings.seed}") as run, tempfile.TemporaryDirectory() as folder:
-        lineage = _lineage(trained.data, run.run_id)
+        lineage = _lineage(trained, run.run_id)
         _log(run, trained, lineage)
         _draw(run, trained)
         files = _write_files(Path(folder), trained)
@@ -91,9 +92,10 @@ def _write_files(folder: Path, trained: Trained) -> list[Path]:
     return [folder / name for name in (ETA_FILE, HEURISTIC_FILE, GOLDEN_FILE, ZONES_FILE)]
 
 
-def _lineage(data: LearningData, run_id: str) -> Lineage:
+def _lineage(trained: Trained, run_id: str) -> Lineage:
+    data = trained.data
     return Lineage(
-        git_revision=git_revision(),
+        git_revision=trained.git_revision,
         data_hashes=hashes([data.trips_file, data.zones_file]),
         mlflow_run=run_id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from contracts.features import ETA_SCHEMA, OFFSET
 from pipelines.layout import Layout
+from pipelines.lineage import git_revision
 from pipelines.register import Trained, register
 from pipelines.vectors import labels, learning_data
 from training.evaluate import assess
@@ -50,6 +51,7 @@ def train(
 
     """
     layout, settings, watch = Layout(home), override(TrainingSettings(seed=seed), params or {}), _Stopwatch()
+    revision = git_revision()
     trees = settings.teacher.rounds + 2 * settings.student.rounds + settings.zones_only.rounds
     with tqdm(total=trees, desc="features", unit=" trees", disable=not progress, file=sys.stderr) as bar:
         data = learning_data(layout, trips, test_from, settings)
@@ -66,7 +68,7 @@ def train(
         assessment = assess(test.duration_s, estimates, labels(test), test.context.day, baseline=BASELINE)
         watch.lap("evaluate")
         bar.set_description("register")
-        entry = register(layout, Trained(settings, data, tiers, parity, assessment, estimates["student"]))
+        entry = register(layout, Trained(settings, data, tiers, parity, assessment, estimates["student"], revision))
         watch.lap("register")
     return {
         **entry,
