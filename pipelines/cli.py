@@ -136,7 +136,10 @@ def _publish(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _up(a: argparse.Namespace) -> dict[str, Any]:
-    return _run("up", "up", a.home, foreground=a.foreground, progress=_progress())
+    result = _run("up", "up", a.home, foreground=a.foreground, progress=_progress())
+    if not a.json and "eta" in result:
+        result["eta"] = json.dumps(result["eta"])  # as the service says it
+    return result
 
 
 def _down(a: argparse.Namespace) -> dict[str, Any]:
