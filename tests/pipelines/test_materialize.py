@@ -81,6 +81,20 @@ def test_no_trips_are_named(tmp_path: Path) -> None:
         build(_home(tmp_path, some_trips(1, days=1).iloc[:0]))
 
 
+def test_no_trip_sees_itself_or_what_comes_after(home: Path, tmp_path: Path) -> None:
+    """Whatever the durations of the trips that start from a moment on, the features up to that moment stay the same."""
+    trips = pd.read_parquet(Layout(home).trips)
+    moment = trips["pickup_at"].iloc[2000]
+    later = trips["pickup_at"] >= moment
+    changed = trips.copy()
+    changed.loc[later, "duration_s"] = 60.0 + (changed.loc[later, "duration_s"] * 7.3) % 7000
+    changed["dropoff_at"] = changed["pickup_at"] + pd.to_timedelta(changed["duration_s"], unit="s")
+    build(_home(tmp_path, changed))
+    asked = trips[trips["pickup_at"] <= moment]
+    before, after = (point_in_time_join(asked, tables(folder)) for folder in (home, tmp_path))
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+
+
 def test_what_is_read_online_is_what_a_join_finds(home: Path, store: Any) -> None:
     """At the moment of materialization, serving's columns equal the training join's, absent ones too."""
     ended = pd.read_parquet(Layout(home).trips, columns=["dropoff_at"])["dropoff_at"].max()
