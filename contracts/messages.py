@@ -113,3 +113,4 @@ class Problem(Struct, frozen=True):
     status: int
     detail: str
     errors: list[FieldError] = []
+    error: str | UnsetType = UNSET  # where clients of the Open Inference Protocol look for the detail

@@ -37,10 +37,10 @@ _LOOK_S: Final = 0.2
 
 
 class PortTaken(TandemError):
-    """Somebody else listens on the front's port."""
+    """Somebody else listens on a port of the front's."""
 
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"port {port} on {host} is in use by another program; set TANDEM_PORT to a free one")
+    def __init__(self, host: str, port: int, variable: str) -> None:
+        super().__init__(f"port {port} on {host} is in use by another program; set {variable} to a free one")
 
 
 def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[s
     if stack.supervisor():
         return {"already_up": True, **_summary(stack, settings)}
     sweep(stack.id)
-    _check_port(settings)
+    _check_ports(settings)
     _prepare(home, settings, progress=progress)
     _say(progress, "starting Valkey, HAProxy and Ray Serve")
     try:
@@ -186,14 +186,15 @@ def _last_words(stack: Stack) -> str:
     return f"the end of {path}:\n" + "\n".join(lines)
 
 
-def _check_port(settings: Settings) -> None:
+def _check_ports(settings: Settings) -> None:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise PortTaken(settings.host, settings.port) from error
+    for port, variable in ((settings.port, "TANDEM_PORT"), (settings.grpc_port, "TANDEM_GRPC_PORT")):
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError as error:
+                raise PortTaken(settings.host, port, variable) from error
 
 
 def _one_eta(settings: Settings) -> dict[str, Any]:
@@ -221,6 +222,7 @@ def _summary(stack: Stack, settings: Settings) -> dict[str, Any]:
     return {
         "url": settings.url,
         "docs": f"{settings.url}/docs",
+        "grpc": f"{settings.host}:{settings.grpc_port}",
         "route": _route(settings),
         "log": str(log_path(stack.run)),
         "stop": "make down, or: tandem down",

@@ -156,7 +156,7 @@ class Api:
                 return self._refuse(Refusal.DEADLINE)
             return await handler(scope, receive, call)
         except (Refused, TandemError) as error:
-            return _explained(error)
+            return _explained(error, open_inference=path.startswith("/v2/"))
         except Exception:  # noqa: BLE001 - the last line of defence
             _LOG.exception("%s %s failed", method, path)
             return _problem(500, "the server failed; its log has the cause")
@@ -253,18 +253,21 @@ class Api:
             raise decode_error(error, body) from None
 
 
-def _explained(error: Refused | TandemError) -> Answer:
+def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    field, detail = "", str(error)
     match error:
         case Refused():
-            return _problem(error.status, error.detail, headers=tuple(error.headers))
+            status, headers = error.status, tuple(error.headers)
         case InvalidInput():
-            return _problem(422 if error.field else 400, error.message, error.field)
+            status, field, detail = 422 if error.field else 400, error.field, error.message
         case NotFound():
-            return _problem(404, str(error))
+            status = 404
         case Unavailable():
-            return _problem(503, str(error), headers=((b"retry-after", b"1"),))
+            status, headers = 503, ((b"retry-after", b"1"),)
         case _:
-            return _problem(500, str(error))
+            status = 500
+    return Answer(status, encode_problem(status, detail, field, open_inference=open_inference), PROBLEM_JSON, headers)
 
 
 def _other_method(method: str, allowed: str) -> Answer:

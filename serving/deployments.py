@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from ray.serve._private import replica as serve_replica
 
 from contracts.errors import Unavailable
-from serving.listener import Listener, claim_slot
+from serving.grpc_api import serve as serve_grpc
+from serving.listener import Listener, claim_slot, grpc_path, socket_path
 from serving.replica import compose
 from serving.settings import Settings
 
@@ -28,8 +30,11 @@ class OnlineReplica:
         _keep_serve_on_loopback()
         self._drain_s = settings.drain_s
         self._replica = compose(settings)
-        self._lock, path = claim_slot(Path(sockets), slots)
-        self._listener = Listener(self._replica.api, path, (self._replica.follow_routes,))
+        folder = Path(sockets)
+        self._lock, slot = claim_slot(folder, slots)
+        grpc = partial(serve_grpc, self._replica.grpc_api.handlers(), grpc_path(folder, slot), settings.drain_s)
+        background = (self._replica.follow_routes, grpc)
+        self._listener = Listener(self._replica.api, socket_path(folder, slot), background)
         self._listener.start()
 
     async def check_health(self) -> None:

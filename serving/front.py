@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.messages import MAX_BODY_BYTES
-from serving.listener import socket_path
+from serving.listener import grpc_path, socket_path
 from serving.problems import encode_problem
 from serving.settings import Settings
 
@@ -68,6 +68,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     estimate changes nothing and a repeated outcome counts once. One larger than a buffer is not.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    every = range(slots(settings))
     too_large = f"file {pages / '413.json'} if {{ req.hdr_val(content-length) gt {MAX_BODY_BYTES} }}"
     lines = [
         "global",
@@ -83,12 +84,12 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "  timeout check 2s",  # a busy machine is no reason to leave a replica out
         "  timeout http-request 10s",
         "  timeout http-keep-alive 60s",
-        "  option http-buffer-request",  # a slow sender holds a buffer here, not a place in a replica
         "  option redispatch 1",
         "  retries 2",
         "  retry-on conn-failure empty-response",
         *(f"  errorfile {status} {pages / f'{status}.http'}" for status in _ERRORS),
         "frontend http",
+        "  option http-buffer-request",  # a slow sender holds a buffer here, not a place in a replica
         f"  bind {host}:{settings.port}",
         # The replica refuses it too, but a client that is still sending would not hear it.
         f"  http-request return status 413 content-type application/problem+json {too_large}",
@@ -99,7 +100,14 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "  option httpchk GET /readyz",
         "  http-check expect status 200",
         "  default-server check inter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down",
-        *(f"  server replica-{i} unix@{socket_path(sockets, i)}" for i in range(slots(settings))),
+        *(f"  server replica-{i} unix@{socket_path(sockets, i)}" for i in every),
+        "frontend grpc",
+        f"  bind {host}:{settings.grpc_port} proto h2",
+        "  default_backend grpc-replicas",
+        "backend grpc-replicas",
+        "  balance leastconn",
+        # Who is ready over HTTP is ready over gRPC: both are one process and one loop.
+        *(f"  server grpc-{i} unix@{grpc_path(sockets, i)} proto h2 track replicas/replica-{i}" for i in every),
     ]
     return "\n".join(lines) + "\n"
 

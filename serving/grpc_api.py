@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import grpc
@@ -15,7 +16,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
 from contracts.errors import InvalidInput, NotFound, Unavailable
-from contracts.messages import EtaRequest, EtaResponse
+from contracts.messages import MAX_BODY_BYTES, EtaRequest, EtaResponse
 from serving.admission import Admission
 from serving.call import Call
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
@@ -172,6 +173,18 @@ class GrpcApi:
             raise AssertionError("abort raises")
 
         return run
+
+
+async def serve(handlers: list[grpc.GenericRpcHandler], path: Path, grace_s: float) -> None:
+    """Serve on a unix socket until cancelled; what has begun may finish within the grace."""
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_BODY_BYTES), ("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers(handlers)
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(grace_s)
 
 
 def _serialize(message: Message) -> bytes:

@@ -71,7 +71,8 @@ def _check_headers(headers: dict[bytes, bytes], *, binary: bool) -> None:
     if encoding.strip().lower() != b"identity":
         raise Refused(415, f"content-encoding is {_text(encoding)!r}, send plain JSON")
     content_type = headers.get(b"content-type", b"")
-    if content_type != JSON and not _is_json(content_type) and not (binary and content_type == BINARY):
+    # Clients of the Open Inference Protocol name no type for JSON.
+    if content_type != JSON and not _is_json(content_type) and not (binary and content_type in (b"", BINARY)):
         raise Refused(415, f"content-type is {_text(content_type)!r}, must be 'application/json'")
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:

@@ -35,8 +35,13 @@ def socket_path(folder: Path, slot: int) -> Path:
     return folder / f"replica-{slot}.sock"
 
 
-def claim_slot(folder: Path, slots: int) -> tuple[int, Path]:
-    """Take the first free slot: its lock's descriptor, to be kept open, and its socket's path. Raises NoFreeSlot."""
+def grpc_path(folder: Path, slot: int) -> Path:
+    """The gRPC socket of a slot."""
+    return folder / f"replica-{slot}-grpc.sock"
+
+
+def claim_slot(folder: Path, slots: int) -> tuple[int, int]:
+    """Take the first free slot: its lock's descriptor, to be kept open, and its number. Raises NoFreeSlot."""
     for slot in range(slots):
         lock = os.open(folder / f"replica-{slot}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -44,9 +49,9 @@ def claim_slot(folder: Path, slots: int) -> tuple[int, Path]:
         except BlockingIOError:
             os.close(lock)
             continue
-        path = socket_path(folder, slot)
-        path.unlink(missing_ok=True)  # of one that was killed
-        return lock, path
+        for path in (socket_path(folder, slot), grpc_path(folder, slot)):
+            path.unlink(missing_ok=True)  # of one that was killed
+        return lock, slot
     raise NoFreeSlot(folder, slots)
 
 
@@ -130,3 +135,4 @@ class Listener:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from contracts.errors import InvalidInput
 from contracts.messages import FieldError, Problem
@@ -27,13 +28,14 @@ class Refused(Exception):
         self.headers = headers
 
 
-def encode_problem(status: int, detail: str, field_path: str = "") -> bytes:
+def encode_problem(status: int, detail: str, field_path: str = "", *, open_inference: bool = False) -> bytes:
     """One problem document as JSON; `field_path` is empty where the whole request is at fault."""
     phrase = HTTPStatus(status).phrase
     errors = [FieldError(field=field_path, message=detail)] if field_path else []
     kind = f"urn:tandem:problem:{phrase.lower().replace(' ', '-')}"
     words = f"{field_path}: {detail}" if field_path else detail
-    return msgspec.json.encode(Problem(type=kind, title=phrase, status=status, detail=words, errors=errors))
+    error = words if open_inference else UNSET
+    return msgspec.json.encode(Problem(kind, phrase, status, words, errors, error))
 
 
 def decode_error(error: Exception, body: bytes) -> InvalidInput:

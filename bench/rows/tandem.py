@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 
 from adapters.state import State
+from bench.ports import free_port
 from bench.rows.protocol import PROJECT, Row, Site
 from bench.wire import EtaTrips, OpenInference
 from contracts.errors import NotFound
@@ -21,6 +22,7 @@ def variables(site: Site) -> Mapping[str, str]:
         "TANDEM_HOME": str(home),
         "TANDEM_HOST": site.host,
         "TANDEM_PORT": str(site.port),
+        "TANDEM_GRPC_PORT": str(free_port()),
         "TANDEM_REPLICAS": "1",
         "PYTHONPATH": str(PROJECT),
         **store,

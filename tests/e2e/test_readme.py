@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from adapters.valkey import free_port
+
 ROOT = Path(__file__).parent.parent.parent
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-
-
-def free_port() -> str:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A home and a port of the test's own, and nothing left running."""
-    env = os.environ | {"TANDEM_HOME": str(tmp_path / "home"), "TANDEM_PORT": free_port()}
+    ports = {"TANDEM_PORT": str(free_port()), "TANDEM_GRPC_PORT": str(free_port())}
+    env = os.environ | ports | {"TANDEM_HOME": str(tmp_path / "home")}
     yield env
     subprocess.run(["make", "down"], cwd=ROOT, env=env, check=False, capture_output=True)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import grpc
 import httpx
 import psutil
 import pytest
@@ -23,6 +27,7 @@ from pipelines.stack import Stack
 from pipelines.supervisor import members
 from pipelines.up import PortTaken, down, status, up
 from serving.front import ready_replicas
+from serving.proto import tandem_pb2 as tandem
 from tests.bad_requests import bad_requests
 from tests.fakes import constant_onnx, tiny_artifact
 from tests.serving.test_bad_requests import check
@@ -31,6 +36,7 @@ pytestmark = pytest.mark.e2e
 
 TRIPS = {"trips": [{"pickup": {"zone": "1"}, "dropoff": {"zone": "2"}}]}
 PATIENCE_S = 120.0
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
 
 
 @dataclass
@@ -108,6 +114,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     ArtifactStore(home / "artifacts").publish(tiny_artifact(home / "made", schema=ETA_SCHEMA, model=model))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_PORT", str(free_port()))
+        patch.setenv("TANDEM_GRPC_PORT", str(free_port()))
         patch.setenv("TANDEM_FEATURE_DEADLINE_MS", "1000")  # a busy machine is not what is tested
         try:
             result = up(home, progress=False)
@@ -140,6 +147,53 @@ def test_everything_listens_on_loopback(stack: Running) -> None:
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip.removeprefix("::ffff:") in ("127.0.0.1", "::1"), process.cmdline()
+
+
+def test_grpc_through_the_front(stack: Running) -> None:
+    """The same trip over gRPC, answered by the model within the caller's deadline."""
+    trip = tandem.Trip(pickup=tandem.Place(zone="1"), dropoff=tandem.Place(zone="2"))
+    with grpc.insecure_channel(stack.result["grpc"]) as channel:
+        predict = channel.unary_unary(
+            "/tandem.v1.EtaService/Predict",
+            request_serializer=tandem.PredictRequest.SerializeToString,
+            response_deserializer=tandem.PredictResponse.FromString,
+        )
+        answer = predict(tandem.PredictRequest(trips=[trip]), timeout=10)
+    assert [(eta.eta_s, eta.source) for eta in answer.etas] == [(600.0, "model")]
+
+
+@pytest.fixture(scope="module")
+def triton_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with tritonclient, which can't be installed beside Ray: it wants an older protobuf."""
+    place = tmp_path_factory.mktemp("tritonclient")
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if not uv:
+        pytest.skip("no uv to make an environment for tritonclient with")
+    python = place / "venv" / "bin" / "python"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, python.parents[1]], check=True)
+    lock = ["--require-hashes", "-r", str(CONFORMANCE / "tritonclient.lock")]
+    subprocess.run([uv, "pip", "install", "-q", "--python", python, *lock], check=True)
+    return python
+
+
+def test_open_inference_by_a_client_we_did_not_write(stack: Running, triton_python: Path) -> None:
+    """`tritonclient` finds its way over HTTP, in JSON and binary, and over gRPC."""
+    width = len(ETA_SCHEMA.features)
+    words = [triton_python, CONFORMANCE / "oip_client.py", stack.url.removeprefix("http://"), stack.result["grpc"]]
+    done = subprocess.run([*words, str(width)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    http, over_grpc = found["http"], found["grpc"]
+    assert http["live"] and http["ready"] and http["model_ready"] and http["version_ready"]  # noqa: PT018
+    assert not http["unknown_ready"]
+    assert http["server"] == over_grpc["server"] == "tandem"
+    assert http["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, width]}]
+    assert http["json"] == http["binary"] == over_grpc["binary"] == [600.0] * 3
+    assert http["json_id"] == http["binary_id"] == "r1"
+    assert http["refused"] == "422"
+    assert over_grpc["live"] and over_grpc["ready"] and over_grpc["model_ready"]  # noqa: PT018
+    assert over_grpc["outputs"] == ["eta_s", "low_s", "high_s"]
+    assert over_grpc["refused"] == "StatusCode.NOT_FOUND"
 
 
 def test_bad_requests_through_the_front(stack: Running) -> None:

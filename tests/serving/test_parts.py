@@ -69,12 +69,12 @@ def test_request_ids_sort_by_time() -> None:
 def test_slots_are_held_by_locks(tmp_path: Path) -> None:
     """Each claim takes the next slot; one let go is free again; too many are told."""
     locks = [claim_slot(tmp_path, 2) for _ in range(2)]
-    assert [path.name for _, path in locks] == ["replica-0.sock", "replica-1.sock"]
+    assert [slot for _, slot in locks] == [0, 1]
     with pytest.raises(NoFreeSlot, match="2"):
         claim_slot(tmp_path, 2)
     os.close(locks[0][0])
-    lock, path = claim_slot(tmp_path, 2)
-    assert path == locks[0][1]
+    lock, slot = claim_slot(tmp_path, 2)
+    assert slot == 0
     for descriptor in (lock, locks[1][0]):
         os.close(descriptor)
 
