@@ -26,7 +26,7 @@ from contracts.schema import Floats
 from contracts.transforms import day_part, haversine_m, reference_log_s, typical_log_s
 from contracts.trips import CITY, CITY_TZ
 from contracts.zones import Positions, Zones, pair_key
-from feature_repo.statistics import Snapshots, daily_snapshots, mean_of
+from feature_repo.snapshots import Snapshots, daily_snapshots, mean_of
 from feature_repo.windows import MICRO, to_micro, window_rows
 
 Codes = npt.NDArray[np.intp]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.statistics import FORGET_WEIGHT, REWRITE_DAYS, Snapshots, daily_snapshots, mean_of
+from feature_repo.snapshots import FORGET_WEIGHT, REWRITE_DAYS, Snapshots, daily_snapshots, mean_of
 
 EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 70), st.floats(-3, 3)), min_size=1, max_size=40)
 
