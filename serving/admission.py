@@ -54,8 +54,9 @@ class Admission:
         """Take a place, or say why not. `deadline_s` is how many seconds are left to answer."""
         if self.in_flight >= self.limit * (self.low_share if background else 1.0):
             return Refusal.LIMIT
-        # What is ahead is served first, one at a time; waiting for an answer nobody reads helps nobody.
-        if (self.in_flight + 1) * self.service_s > deadline_s:
+        # What is ahead is served first, one at a time; waiting for an answer nobody reads helps nobody. A few always
+        # get in: a server that refused all work would never learn that work has become lighter.
+        if self.in_flight >= self.min_limit and self.in_flight * self.service_s > deadline_s:
             return Refusal.DEADLINE
         self.in_flight += 1
         return None

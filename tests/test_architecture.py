@@ -26,6 +26,11 @@ def files(room: str) -> list[Path]:
     return [path for path in (ROOT / room).rglob("*.py") if path.read_text().strip()]
 
 
+def module(path: Path) -> str:
+    """The name a file is imported by."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
 def test_imports_point_down_only() -> None:
     """import-linter's contracts, which are the design document, hold."""
     linter = Path(sys.executable).parent / "lint-imports"
@@ -35,24 +40,19 @@ def test_imports_point_down_only() -> None:
 
 def test_contracts_load_no_heavy_library() -> None:
     """import-linter can't see what a library brings along; a fresh interpreter can."""
-    names = [f"contracts.{path.stem}" for path in files("contracts") if path.stem != "__init__"]
+    names = [module(path) for path in files("contracts") if path.stem != "__init__"]
     assert not modules_after("import " + ", ".join(names)) & (HEAVY | {"onnxruntime", "redis", "sqlalchemy"})
 
 
 def test_the_replica_loads_no_offline_library() -> None:
     """The request path's modules bring neither Feast, MLflow, LightGBM nor pandas into the process."""
-    names = [f"serving.{p.stem}" for p in files("serving") if p.stem not in {"__init__", "deployments", "app"}]
+    names = [module(path) for path in files("serving") if path.stem not in {"__init__", "deployments", "app"}]
     assert not modules_after("import " + ", ".join(names)) & (HEAVY - {"pyarrow"})
 
 
 def test_importing_any_module_does_nothing(tmp_path: Path) -> None:
     """No folder made, no file written, no MLflow address set by an import."""
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for room in ROOMS
-        for path in files(room)
-        if path.stem not in {"__init__", "__main__"}
-    ]
+    names = [module(path) for room in ROOMS for path in files(room) if path.stem not in {"__init__", "__main__"}]
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {', '.join(names)}"
     subprocess.run([sys.executable, "-B", "-c", code], check=True, cwd=tmp_path, capture_output=True)
     assert list(tmp_path.iterdir()) == []

@@ -68,13 +68,13 @@ def replica(tmp_path: Path) -> Replica:
     eta = EtaService(
         routing=routing,
         trips=TinyTrips(),
-        features=FeatureReader(CachedRows(store, CachePolicy(), clock), VIEWS, LOOKUPS, future_skew_s=60),
+        features=FeatureReader(CachedRows(store, CachePolicy(deadline_s=1.0), clock), VIEWS, LOOKUPS, future_skew_s=60),
         request_ids=request_ids,
         telemetry=telemetry,
         clock=clock,
     )
     inference, admission = InferenceService(routing), Admission()
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
-    api = Api(eta, outcomes, inference, admission, telemetry, queue_s=0.05)
-    grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=0.05)
+    api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0)
+    grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=60.0)
     return Replica(api, grpc_api, eta, routing, admission, store, clock, state)

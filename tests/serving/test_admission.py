@@ -30,6 +30,14 @@ def test_background_work_is_shed_first() -> None:
     assert admission.enter(deadline_s=1) is None
 
 
+def test_heavy_work_never_closes_the_door() -> None:
+    """However long a request takes, some are let in when nobody is ahead: the average is only learned from work."""
+    admission = Admission()
+    for _ in range(50):
+        assert admission.enter(deadline_s=0.001) is None
+        admission.leave(1.0, 1.0)
+
+
 def test_a_deadline_that_the_queue_cannot_meet_is_refused() -> None:
     """Five ahead at 3 ms each leave no time for a 10 ms deadline, but enough for one of 100 ms."""
     admission = Admission()

@@ -25,7 +25,7 @@ def anyio_backend() -> str:
 def cached(store: FakeStore, clock: FakeClock, **policy: float) -> CachedRows:
     """A cache around a store that has zone 1."""
     store.put("zone_live", "1", NOW - 5, 3.0, 4.0)
-    return CachedRows(store, CachePolicy(**policy), clock, uniform=lambda: 0.5)  # type: ignore[arg-type]
+    return CachedRows(store, CachePolicy(**({"deadline_s": 5.0} | policy)), clock, uniform=lambda: 0.5)  # type: ignore[arg-type]
 
 
 async def test_a_thousand_concurrent_misses_make_one_read() -> None:
@@ -120,7 +120,9 @@ async def test_a_row_near_its_end_is_refreshed_in_the_background() -> None:
     """The reader gets the old row at once and the next one the new; under load the refresh is shed."""
     store, clock = FakeStore(), FakeClock()
     allowed = False
-    rows = CachedRows(store, CachePolicy(ttl_s=1), clock, background=lambda: allowed, uniform=lambda: 0.999999)
+    rows = CachedRows(
+        store, CachePolicy(ttl_s=1, deadline_s=5.0), clock, background=lambda: allowed, uniform=lambda: 0.999999
+    )
     store.put("zone_live", "1", NOW, 3.0, 4.0)
     await rows.read([ZONE])
     clock.advance(1.0999)

@@ -19,7 +19,8 @@ KEYS = {"city": ["nyc", "nyc"], "pickup": ["1", "2"], "dropoff": ["2", "2"], "pa
 
 def read(store: FakeStore, at: Floats | None = None) -> dict[str, Floats]:
     """Columns of two trips that start now, or at the given times."""
-    reader = FeatureReader(CachedRows(store, CachePolicy(), FakeClock()), VIEWS, LOOKUPS, future_skew_s=60)
+    rows = CachedRows(store, CachePolicy(deadline_s=1.0), FakeClock())
+    reader = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60)
     return asyncio.run(reader.read(KEYS, np.full(2, NOW) if at is None else at, NOW))
 
 
@@ -72,7 +73,7 @@ def test_views_of_one_entity_age_apart() -> None:
 
 def test_a_late_store_is_a_timeout() -> None:
     """The deadline is ours, and says so."""
-    with pytest.raises(Unavailable, match="50 ms") as caught:
+    with pytest.raises(Unavailable, match="1000 ms") as caught:
         read(FakeStore(hangs=True))
     assert caught.value.reason == "features_timeout"
 
