@@ -25,16 +25,17 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
 lock:
+	echo uv==0.13.9 | uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements-uv.lock
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 proto: $(VENV)/.dev
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serving/proto/*.proto
 
-# uv installs the locked set in seconds where pip takes minutes; it comes from the registry as a wheel.
+# uv installs the locked set in seconds where pip takes minutes; it comes from the registry as a wheel, by hash like all the rest.
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.9
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-uv.lock
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install -q --require-hashes -r requirements.lock

@@ -10,14 +10,17 @@ from adapters.trips_file import file_sha256
 
 
 def git_revision() -> str:
-    """The revision of this code, with ``-dirty`` where files differ from it; ``unknown`` outside a checkout."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The revision of this code, ``-dirty`` where files differ from it; ``unknown`` without git or a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:  # a machine without git has no revision to tell
+        return "unknown"
     return found.stdout.strip() or "unknown"
 
 
