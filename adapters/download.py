@@ -34,7 +34,7 @@ def download(url: str, target: Path, *, progress: bool = False, attempts: int = 
         attempts: how often to go on after a broken connection.
 
     Raises:
-        InvalidInput: the URL is of another scheme.
+        InvalidInput: the URL is of another scheme, or malformed.
         NotFound: the server has no such file.
         Unavailable: the server refuses or the last attempt broke off, too.
 
@@ -62,6 +62,8 @@ def download(url: str, target: Path, *, progress: bool = False, attempts: int = 
             failure = answer
         except (OSError, HTTPException) as error:
             failure = error
+        except ValueError as error:
+            raise InvalidInput("url", f"{url!r}: {error}") from error
     detail = f"{failure}; {part.size} bytes are kept, the next run goes on from there"
     raise Unavailable(url, f"{attempts} attempts broke off", detail) from failure
 

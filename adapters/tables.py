@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.errors import SchemaMismatch
+from contracts.errors import DataRefused, NotFound, SchemaMismatch
 from contracts.heuristic import HOURS, PairMedian
 from contracts.schema import Floats, Matrix
 from contracts.trips import ZONE_COLUMNS
@@ -100,7 +100,13 @@ def _numbers(column: Any) -> Floats:
 
 
 def _table(source: Path | bytes, columns: Sequence[str], thing: str) -> Any:
-    table = pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source).read()
+    try:
+        table = pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source).read()
+    except FileNotFoundError as error:
+        raise NotFound(f"file of {thing}", str(source), "`tandem data` and `tandem train` write it") from error
+    except (pa.ArrowException, OSError) as error:
+        name = thing if isinstance(source, bytes) else str(source)
+        raise DataRefused(name, f"not a Parquet file, or damaged ({error})") from error
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise SchemaMismatch(thing, f"no {', '.join(missing)}", f"columns {', '.join(columns)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from datetime import date
@@ -11,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from adapters.download import download
-from adapters.trips_file import file_sha256, trips_writer, write_zones
+from adapters.trips_file import file_sha256, read_columns, read_schema, trips_writer, write_zones
 from adapters.wheel import fetch_wheel
 from contracts.errors import DataRefused, InvalidInput, NotFound, SchemaMismatch
 from contracts.trips import ZONE_COLUMNS
@@ -32,6 +32,7 @@ SAMPLE_START: Final = date(2018, 4, 2)  # a Monday; six weeks without a holiday 
 
 ZONES_FILE: Final = "taxi_zone_centroids.csv"
 _ZONES_COLUMNS: Final = ("LocationID", "zone", "borough", "lon", "lat")
+_DEGREES: Final = {"lat": 90, "lon": 180}
 # 264 and 265 stand for "unknown" and "outside of the city".
 _LAST_ZONE: Final = 263
 _TIME_KINDS: Final = "local times as text or as timestamps without a zone"
@@ -178,7 +179,11 @@ def _months(words: str) -> list[pd.Period]:
 
 def _bring(place: str, cache: Path, *, progress: bool) -> Path:
     if place.startswith(("http://", "https://")):
-        return download(place, cache / place.rsplit("/", 1)[1], progress=progress)
+        # The same name at another address is another file.
+        folder, name = place.rsplit("/", 1)
+        return download(place, cache / hashlib.sha256(folder.encode()).hexdigest()[:16] / name, progress=progress)
+    if "://" in place:
+        raise InvalidInput("address", f"{place!r}, expected a path, http://… or https://…")
     path = Path(place)
     if not path.is_file():
         raise NotFound("file", place)
@@ -195,10 +200,7 @@ def _bring_zones(place: str, cache: Path, *, progress: bool) -> Path:
 
 def read_month(file: Path, colour: str) -> pd.DataFrame:
     """Read what is needed of a TLC file; raises SchemaMismatch or DataRefused for a file that is none."""
-    try:
-        present = pq.read_schema(file)
-    except pa.ArrowInvalid as error:
-        raise DataRefused(str(file), f"not a Parquet file ({error})") from error
+    present = read_schema(file)
     check_columns(str(file), colour, present.names)
     columns = source_columns(colour)
     for name in columns:
@@ -206,8 +208,7 @@ def read_month(file: Path, colour: str) -> pd.DataFrame:
         fits, expected = (_is_time(kind), _TIME_KINDS) if name in columns[:2] else (_is_number(kind), "numbers")
         if not fits:
             raise SchemaMismatch(f"{file}, column {name}", str(kind), expected)
-    frame: pd.DataFrame = pq.read_table(file, columns=list(columns)).to_pandas()
-    return frame
+    return read_columns(file, columns)
 
 
 def _is_time(kind: Any) -> bool:
@@ -226,8 +227,21 @@ def _read_zones(file: Path) -> pd.DataFrame:
         raise DataRefused(str(file), f"not a CSV file of zones ({error})") from error
     if missing := [name for name in _ZONES_COLUMNS if name not in table.columns]:
         raise SchemaMismatch(str(file), f"no {', '.join(missing)}", f"the columns {', '.join(_ZONES_COLUMNS)}")
+    for name in _DEGREES:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            raise SchemaMismatch(f"{file}, column {name}", str(table[name].dtype), "numbers")
     placed = table["LocationID"].between(1, _LAST_ZONE) & np.isfinite(table["lat"]) & np.isfinite(table["lon"])
+    _check_places(file, table[placed])
     table = table[placed].drop_duplicates("LocationID").sort_values("LocationID", ignore_index=True)
     frame = table[list(_ZONES_COLUMNS)].rename(columns={"zone": "name", "LocationID": "zone"}).astype({"zone": str})
     zones: pd.DataFrame = frame.reindex(columns=list(ZONE_COLUMNS))
     return zones
+
+
+def _check_places(file: Path, zones: pd.DataFrame) -> None:
+    for name, limit in _DEGREES.items():
+        outside = zones[zones[name].abs() > limit]
+        if not outside.empty:
+            row, worst = outside.index[0] + 1, outside.iloc[0]
+            found = f"row {row} (zone {worst['LocationID']}): {name} {worst[name]}"
+            raise DataRefused(str(file), f"{found}, expected {-limit} to {limit} degrees")

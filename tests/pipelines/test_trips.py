@@ -78,3 +78,48 @@ def test_what_is_no_trips_file_is_refused(tmp_path: Path, zones: Path) -> None:
     naive.assign(pickup_at=naive["pickup_at"].dt.tz_localize(None)).to_parquet(tmp_path / "naive.parquet")
     with pytest.raises(SchemaMismatch, match="times in UTC"):
         read_any_trips(tmp_path / "naive.parquet", zones)
+
+
+BROKEN = {
+    "times missing": ({"pickup_at": pd.NaT}, DataRefused, "row 1: no pickup_at"),
+    "text for numbers": ({"duration_s": "600"}, SchemaMismatch, "column duration_s: found .*string, expected numbers"),
+    "numbers for zones": ({"pickup_zone": 7}, SchemaMismatch, "column pickup_zone: found int64, expected text"),
+    "a zone of another city": ({"dropoff_zone": "500"}, DataRefused, "row 1: dropoff_zone '500' is none of .* 2 zones"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_column_is_named(case: str, tmp_path: Path, zones: Path) -> None:
+    """File, column or row, what was found and what it should be."""
+    change, error, words = BROKEN[case]
+    file = canonical(tmp_path / "t.parquet", [600], ["a"])
+    frame = pd.read_parquet(file).assign(**change)
+    frame["pickup_at"] = pd.to_datetime(frame["pickup_at"], utc=True)
+    frame.to_parquet(file)
+    with pytest.raises(error, match=f"t.parquet.*{words}"):
+        read_any_trips(file, zones)
+
+
+def test_one_of_the_tlcs_without_a_row_is_refused(tmp_path: Path, zones: Path) -> None:
+    """No month can be told from it."""
+    columns = ["lpep_pickup_datetime", "lpep_dropoff_datetime", "PULocationID", "DOLocationID", "trip_distance"]
+    kinds = dict(zip(columns, ["datetime64[us]", "datetime64[us]", "int64", "int64", "float64"], strict=True))
+    pd.DataFrame({name: [] for name in columns}).astype(kinds).to_parquet(tmp_path / "empty.parquet")
+    with pytest.raises(DataRefused, match="none of its 0 rows has a pickup time"):
+        read_any_trips(tmp_path / "empty.parquet", zones)
+
+
+def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    """Parquet's own end is whole, the data before it is not."""
+    file = canonical(tmp_path / "t.parquet", [600.0] * 500, [f"{n}" for n in range(500)])
+    content = bytearray(file.read_bytes())
+    content[4:400] = bytes(396)
+    file.write_bytes(content)
+    with pytest.raises(DataRefused, match=r"t\.parquet: can't be read"):
+        read_trips(file)
+
+
+def test_a_home_without_zones_says_what_brings_them(tmp_path: Path) -> None:
+    """Not a traceback of Python's."""
+    with pytest.raises(NotFound, match="tandem data"):
+        read_any_trips(canonical(tmp_path / "t.parquet", [600], ["a"]), tmp_path / "zones.parquet")
