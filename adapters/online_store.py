@@ -26,6 +26,8 @@ PROJECT: Final = "tandem"
 Row = list[float]
 Wanted = Sequence[tuple[str, str]]  # (entity, key)
 
+_PROJECT: Final = PROJECT.encode()
+_NAME_AT: Final = 12  # of the entity's name in a key, after three numbers
 _STRING: Final = 2  # ValueType.STRING
 _DOUBLE_TAG: Final = 0x29  # Value.double_val, field 5, 64 bit
 _DOUBLE_BYTES: Final = 9
@@ -81,7 +83,7 @@ class RedisOnlineStore:
         self._pipe.close()
 
     def _hmget(self, entity: str, key: str) -> bytes:
-        return command(b"HMGET", entity_key(entity, key) + PROJECT.encode(), *self._fields[entity])
+        return command(b"HMGET", entity_key(entity, key) + _PROJECT, *self._fields[entity])
 
     def _row(self, entity: str, reply: Any) -> Row:
         if not isinstance(reply, list):
@@ -138,6 +140,18 @@ def entity_key(entity: str, key: str) -> bytes:
     """Feast's serialized key of one string entity whose join key has the entity's name (version 3)."""
     name, value = entity.encode(), key.encode()
     return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<II", _STRING, len(value)) + value
+
+
+def is_row_key(raw: bytes) -> bool:
+    """Whether a Redis key is a row of this project's; the keys of another whose name ends alike are not."""
+    if not raw.endswith(_PROJECT):
+        return False
+    try:
+        (size,) = struct.unpack_from("<I", raw, _NAME_AT - 4)
+        name, value = raw[_NAME_AT : _NAME_AT + size], raw[_NAME_AT + size + 8 : -len(_PROJECT)]
+        return raw == entity_key(name.decode(), value.decode()) + _PROJECT
+    except (struct.error, UnicodeDecodeError):
+        return False
 
 
 def feature_field(view: str, feature: str) -> bytes:

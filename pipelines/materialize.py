@@ -30,6 +30,7 @@ from feature_repo.history import (
     window_tables,
     zone_hour_table,
 )
+from feature_repo.online import empty_online
 from feature_repo.windows import MICRO
 from pipelines.layout import Layout
 from training.dataset import FeatureTable
@@ -75,7 +76,9 @@ def tables(home: Path) -> list[FeatureTable]:
 
 
 def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
-    """Write each key's latest values at `as_of` to the online store, unless they are over their view's TTL by then.
+    """Fill the online store anew with each key's latest values at `as_of` that are not over their view's TTL by then.
+
+    What it held before goes: Feast keeps a row whose event time is not older, even where the data is another.
 
     A recording that ended more than a week before is served as though it had ended lately: its times move on by whole
     weeks, which keep the hours of the week in place.
@@ -97,6 +100,7 @@ def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
     with duckdb.connect() as connection:
         ended_us = max(_last_event_us(connection, table) for table in sources)
         shift_us = max(now_us - ended_us, 0) // _WEEK_US * _WEEK_US
+        empty_online(store)
         written = {}
         for table in sources:
             latest = _latest(connection, table, now_us - shift_us)

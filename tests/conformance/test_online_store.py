@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import subprocess
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,9 +26,10 @@ from adapters.online_store import (
     decode_timestamp,
     entity_key,
     feature_field,
+    is_row_key,
 )
 from adapters.redis_pipe import RedisPipe
-from adapters.valkey import EmbeddedValkey, embedded_valkey
+from adapters.valkey import EmbeddedValkey
 from tests.fakes import VIEWS, FakeStore
 
 WHEN = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -42,24 +40,6 @@ ROWS: dict[str, list[tuple[str, float, list[float]]]] = {  # view -> key, second
     "pair_stats": [("1>2", 0, [600.0])],
 }
 WANTED = [("city", "nyc"), *(("zone", key) for key in ("1", "2", "3", "ünï")), ("pair", "1>2"), ("pair", "2>1")]
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A real server, stopped by its pid."""
-    folder = tmp_path_factory.mktemp("v")
-    server = embedded_valkey(folder / "data", folder)
-    server.configure()
-    process = subprocess.Popen(server.command(), stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 20
-        while not server.ready():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-        yield server
-    finally:
-        process.kill()
-        process.wait()
 
 
 def feast_store(folder: Path, online: dict[str, Any]) -> FeatureStore:
@@ -184,6 +164,18 @@ def test_values_and_times_are_feasts(value: float, seconds: int, nanos: int) -> 
     if seconds or nanos:
         raw = Timestamp(seconds=seconds, nanos=nanos).SerializeToString()
         assert decode_timestamp(raw) == pytest.approx(seconds + nanos / 1e9, abs=1e-6)
+
+
+def test_only_our_rows_are_taken_for_ours() -> None:
+    """A key is ours to the byte: neither another project whose name ends alike, nor anything else that does."""
+    assert is_row_key(entity_key("zone", "ünï") + PROJECT.encode())
+    assert is_row_key(entity_key("pair", PROJECT) + PROJECT.encode())
+    for other in (
+        entity_key("zone", "74") + b"my" + PROJECT.encode(),
+        PROJECT.encode(),
+        b"session:" + PROJECT.encode(),
+    ):
+        assert not is_row_key(other)
 
 
 def test_feature_fields_are_feasts() -> None:

@@ -1,0 +1,100 @@
+"""A filled online store is filled anew: on SQLite and on a real Valkey that others use too."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from adapters.online_store import OnlineStore, RedisOnlineStore, Row, SqliteOnlineStore, entity_key
+from adapters.redis_pipe import RedisPipe, command
+from adapters.trips_file import trips_writer, write_zones
+from adapters.valkey import EmbeddedValkey
+from contracts.features import VIEWS
+from feature_repo.store import open_store
+from pipelines.layout import Layout
+from pipelines.materialize import build, materialize
+from tests.some_trips import ZONES, some_trips, zone_frame
+
+WANTED = [("pair", "4>74"), ("pair", "12>138"), ("city", "nyc")]
+EXCESS = 1 + 1  # its place in a row of pair_stats, after the time and the weight
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose features are built."""
+    layout = Layout(tmp_path_factory.mktemp("home"))
+    with trips_writer(layout.trips, "drawn for a test") as write:
+        write(some_trips(400, days=3))
+    write_zones(layout.zones, zone_frame(ZONES), "drawn for a test")
+    build(layout.home)
+    return layout.home
+
+
+def refill(home: Path, store: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fill from one set of statistics, then from another of the same times that lacks the pair 4>74."""
+    table = Layout(home).features / "pair_stats.parquet"
+    kept, trips = table.read_bytes(), pd.read_parquet(Layout(home).trips, columns=["dropoff_at"])
+    now = trips["dropoff_at"].max().to_pydatetime()
+    try:
+        first = materialize(home, store, now)
+        rows = pq.read_table(table)
+        rows = rows.filter(pc.not_equal(rows["pair"], "4>74"))
+        place = rows.schema.get_field_index("log_excess")
+        pq.write_table(rows.set_column(place, "log_excess", pc.add(rows["log_excess"], pa.scalar(1.0))), table)
+        return first, materialize(home, store, now)
+    finally:
+        table.write_bytes(kept)
+
+
+def read(reader: OnlineStore) -> list[Row]:
+    """The rows that are asked for."""
+
+    async def once() -> list[Row]:
+        try:
+            return await reader.read(WANTED)
+        finally:
+            await reader.close()
+
+    return asyncio.run(once())
+
+
+def check(home: Path, first: dict[str, Any], second: dict[str, Any], rows: list[Row]) -> None:
+    """Online is what the second set says, and nothing of the first is left."""
+    assert second["rows"]["pair_stats"] == first["rows"]["pair_stats"] - 1
+    gone, changed, city = rows
+    assert all(map(math.isnan, gone))
+    history = pd.read_parquet(Layout(home).features / "pair_stats.parquet").query("pair == '12>138'")
+    before = history.loc[history["event_timestamp"] == pd.Timestamp(changed[0], unit="s", tz="UTC"), "log_excess"]
+    assert [changed[EXCESS] - 1.0] == pytest.approx(before.tolist(), abs=1e-12)
+    assert not math.isnan(city[1])
+
+
+def test_a_valkey_is_filled_anew(home: Path, valkey: EmbeddedValkey) -> None:
+    """Old rows go although their times are the same; keys of others in the same server stay."""
+    others = [b"session:tandem", entity_key("zone", "4") + b"mytandem"]
+
+    async def execute(*commands: bytes) -> list[Any]:
+        pipe = RedisPipe(valkey.url)
+        try:
+            return await pipe.execute(b"".join(commands), len(commands))
+        finally:
+            pipe.close()
+
+    asyncio.run(execute(*(command(b"SET", key, b"x") for key in others)))
+    first, second = refill(home, open_store(home, redis_url=valkey.url))
+    check(home, first, second, read(RedisOnlineStore(RedisPipe(valkey.url), VIEWS)))
+    assert asyncio.run(execute(*(command(b"GET", key) for key in others))) == [b"x", b"x"]
+
+
+def test_a_sqlite_is_filled_anew(home: Path) -> None:
+    """The same on Feast's SQLite."""
+    first, second = refill(home, open_store(home, redis_url=None))
+    check(home, first, second, read(SqliteOnlineStore(home / "feast" / "online_store.db", VIEWS)))
