@@ -1,7 +1,8 @@
 """Looked-up features of a whole request: one read of the online store, whose deadline is `CachedRows`'.
 
 A value is absent (NaN) where the store has none, where it would be older than its view's TTL when the trip starts, and
-where it is stamped further in the future than clocks may differ.
+where it is stamped further in the future than clocks may differ. A store without any value for a request is as good as
+gone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from adapters.online_store import Row, RowLayout, Wanted
-from contracts.errors import SchemaMismatch
+from contracts.errors import SchemaMismatch, Unavailable
 from contracts.schema import Floats, Lookup, ViewSpec
 
 
@@ -70,7 +71,8 @@ class FeatureReader:
     ) -> dict[str, Floats]:
         """Columns [n] by name, for the keys [n] of every role and start times [n] (epoch seconds).
 
-        Raises Unavailable with reason ``features_timeout`` or ``features_unavailable``.
+        Raises Unavailable with reason ``features_timeout`` or ``features_unavailable``, the latter also where the store
+        answers and has no value for any of the trips: it was not filled.
         """
         if not self._names:
             return {}
@@ -88,6 +90,9 @@ class FeatureReader:
         # Live values say nothing of a trip that starts long after them, however fresh they are now.
         age_s = np.maximum(at, now)[:, None] - event_time
         present = (age_s <= self._ttls) & (event_time <= now + self._skew_s)
+        if not present.any():
+            detail = f"no current value in the rows of any of {len(wide)} trips"
+            raise Unavailable("online store", "features_unavailable", detail)
         values = np.where(present, wide[:, self._values], np.nan)
         return dict(zip(self._names, values.T, strict=True))
 

@@ -59,9 +59,18 @@ def test_a_store_that_hangs(replica: Replica) -> None:
 
 
 def test_absent_features_are_the_models_business(replica: Replica) -> None:
-    """A store that answers and has nothing leaves NaN, which the model was trained for."""
+    """A store that has the city alone leaves NaN for the rest, which the model was trained for."""
     replica.store.rows.clear()
+    replica.store.put("city_live", "nyc", NOW - 5, 10.0)
     assert {eta.source for eta in ask(replica).etas} == {"model"}
+
+
+def test_an_empty_store(replica: Replica) -> None:
+    """A store that was never filled is a reason for the heuristic, although it answers."""
+    replica.store.rows.clear()
+    etas = ask(replica).etas
+    assert [(eta.source, eta.reason) for eta in etas] == [("fallback", Reason.FEATURES_UNAVAILABLE)] * 2
+    assert etas[0].eta_s == 600.0
 
 
 def test_a_model_that_raises(replica: Replica) -> None:

@@ -40,6 +40,7 @@ def test_columns_follow_their_keys() -> None:
 def test_one_read_without_repetition() -> None:
     """Keys that several trips or roles share are read once."""
     store = FakeStore()
+    store.put("city_live", "nyc", NOW, 7.0)
     read(store)
     assert len(store.reads) == 1
     assert len(store.reads[0]) == len(set(store.reads[0])) == 5
@@ -49,6 +50,7 @@ def test_one_read_without_repetition() -> None:
 def test_age_is_judged_by_the_rows_own_time(age_s: float, present: bool) -> None:  # noqa: FBT001
     """Older than the TTL is absent, and so is what is stamped too far ahead."""
     store = FakeStore()
+    store.put("city_live", "nyc", NOW, 7.0)
     store.put("zone_live", "1", NOW - age_s, 3.0, 4.0)
     assert math.isnan(read(store)["pickup.count"][0]) is not present
 
@@ -69,6 +71,17 @@ def test_views_of_one_entity_age_apart() -> None:
     store.put("zone_long", "1", NOW - 5000, 9.0)
     columns = read(store)
     assert columns["pickup.speed"][0] == 9.0
+
+
+@pytest.mark.parametrize("age_s", [None, 2401])
+def test_a_store_without_any_value_is_as_good_as_gone(age_s: float | None) -> None:
+    """Neither a store that was never filled nor one with nothing but stale rows passes for an answer."""
+    store = FakeStore()
+    if age_s is not None:
+        store.put("zone_live", "1", NOW - age_s, 3.0, 4.0)
+    with pytest.raises(Unavailable, match="2 trips") as caught:
+        read(store)
+    assert caught.value.reason == "features_unavailable"
 
 
 def test_a_late_store_is_a_timeout() -> None:
