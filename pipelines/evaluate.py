@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from adapters.artifact_store import ETA_FILE, HEURISTIC_FILE, ArtifactStore
+from adapters.artifact_store import ETA_FILE, HEURISTIC_FILE, ZONES_FILE, ArtifactStore
 from adapters.onnx_session import OnnxModel
-from adapters.tables import read_heuristic
+from adapters.tables import read_heuristic, read_zones
 from pipelines.layout import MODEL, Layout
 from pipelines.trips import read_any_trips, read_trips
 from pipelines.vectors import labels, vectors_apart
@@ -20,7 +21,8 @@ from training.tiers import BASELINE, estimate_served
 def evaluate(home: Path, *, version: int, trips: Path) -> dict[str, Any]:
     """Judge a published version on the trips of a file, each with the features known when it started.
 
-    Features come from the trips of the file itself and from those of `home/data` that started before its first.
+    The city is the version's own, whatever `home/data` holds now. Features come from the trips of the file itself and
+    from those of `home/data` between the city's zones that started before its first.
 
     Args:
         home: TANDEM_HOME.
@@ -34,12 +36,13 @@ def evaluate(home: Path, *, version: int, trips: Path) -> dict[str, Any]:
 
     """
     layout = Layout(home)
-    artifact = ArtifactStore(layout.artifacts).read(MODEL, version)
-    asked, dropped = read_any_trips(trips, layout.zones)
-    history = read_trips(layout.trips)
-    history = history[(history["pickup_at"] < asked["pickup_at"].iloc[0]) & ~history["trip_id"].isin(asked["trip_id"])]
+    artifacts = ArtifactStore(layout.artifacts)
+    artifact = artifacts.read(MODEL, version)
+    zones_file = artifacts.path(MODEL, version) / ZONES_FILE
+    asked, dropped = read_any_trips(trips, zones_file)
+    history = _history(read_trips(layout.trips), asked, read_zones(zones_file).ids)
     everything = pd.concat([history, asked], ignore_index=True)
-    vectors = vectors_apart(layout, everything)
+    vectors = vectors_apart(zones_file, everything)
     found = vectors.rows(everything.index >= len(history))
     estimates = estimate_served(
         OnnxModel(artifact.files[ETA_FILE]), read_heuristic(artifact.files[HEURISTIC_FILE]), found
@@ -54,3 +57,10 @@ def evaluate(home: Path, *, version: int, trips: Path) -> dict[str, Any]:
         "range": assessment.ranges["student"],
         "slices": assessment.slices["student"],
     }
+
+
+def _history(trips: pd.DataFrame, asked: pd.DataFrame, zones: Sequence[str]) -> pd.DataFrame:
+    before = trips["pickup_at"] < asked["pickup_at"].iloc[0]
+    inside = trips["pickup_zone"].isin(zones) & trips["dropoff_zone"].isin(zones)
+    history: pd.DataFrame = trips[before & inside & ~trips["trip_id"].isin(asked["trip_id"])]
+    return history

@@ -61,7 +61,7 @@ def learning_data(
         build(layout.home)
         vectors = _vectors(trips, layout, masked=learn, seed=settings.seed)
     else:
-        vectors = vectors_apart(layout, trips, masked=learn, seed=settings.seed)
+        vectors = vectors_apart(layout.zones, trips, masked=learn, seed=settings.seed)
     learned = trips.loc[learn, "pickup_at"]
     return LearningData(
         learn=vectors.rows(learn),
@@ -73,12 +73,12 @@ def learning_data(
     )
 
 
-def vectors_apart(layout: Layout, trips: pd.DataFrame, *, masked: Rows | None = None, seed: int = 0) -> TripVectors:
-    """Vectors of trips in the home's city, with features of these very trips, leaving the home's own alone."""
+def vectors_apart(zones_file: Path, trips: pd.DataFrame, *, masked: Rows | None = None, seed: int = 0) -> TripVectors:
+    """Vectors of trips in the city of a zones file, with features of these very trips, leaving a home's own alone."""
     with tempfile.TemporaryDirectory() as folder:
         apart = Layout(Path(folder))
         apart.trips.parent.mkdir()
-        shutil.copyfile(layout.zones, apart.zones)
+        shutil.copyfile(zones_file, apart.zones)
         with trips_writer(apart.trips, "a passing copy") as append:
             append(trips)
         build(apart.home)

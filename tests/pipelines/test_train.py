@@ -110,6 +110,23 @@ def test_evaluate_gives_the_figures_of_the_run(home: Path, trained: dict[str, An
     assert sum(row["trips"] for row in found["slices"]["hour"].values()) == found["trips"]
 
 
+def test_evaluate_takes_the_city_of_the_version(home: Path, trained: dict[str, Any], tmp_path: Path) -> None:
+    """With the data of another city in the home, figures are those of the zones that the model was trained on."""
+    trips = pd.read_parquet(home / "data" / "trips.parquet")
+    with trips_writer(tmp_path / "test.parquet", "a test") as append:
+        append(trips[trips["pickup_at"] >= pd.Timestamp(trained["trips"]["test_from"], tz=CITY_TZ)])
+    other = small_town(tmp_path / "other")
+    elsewhere = pd.read_parquet(other / "data" / "trips.parquet").replace({"pickup_zone": {"4": "999"}})
+    with trips_writer(other / "data" / "trips.parquet", "a test") as append:
+        append(pd.concat([trips, elsewhere.assign(trip_id="e" + elsewhere["trip_id"])]).sort_values("pickup_at"))
+    zones = pd.read_parquet(other / "data" / "zones.parquet").iloc[::-1]
+    write_zones(other / "data" / "zones.parquet", zones.assign(lat=zones["lat"] - 0.3), "a test")
+    (other / "artifacts").symlink_to(home / "artifacts")
+    found, expected = (evaluate(of, version=1, trips=tmp_path / "test.parquet") for of in (other, home))
+    assert found["history"] > expected["history"]
+    assert found["table"]["haversine"] == expected["table"]["haversine"]
+
+
 def test_what_is_not_registered_or_was_changed_is_not_published(home: Path, trained: dict[str, Any]) -> None:
     """A version is checked as a replica checks it, before it is in the store."""
     with pytest.raises(NotFound, match="eta@99"):
