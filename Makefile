@@ -32,7 +32,7 @@ lock:
 proto: $(VENV)/.dev
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serving/proto/*.proto
 
-# uv installs the locked set in seconds where pip takes minutes; it comes from the registry as a wheel, by hash like all the rest.
+# uv installs the locked set in seconds where pip takes minutes; it comes as a wheel, by hash like the rest.
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-uv.lock

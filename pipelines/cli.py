@@ -15,9 +15,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from contracts.errors import TandemError
+from contracts.errors import InvalidInput, TandemError
 from pipelines.report import render
 
+MAX_SEED = 2**31 - 1  # LightGBM's
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -29,19 +30,26 @@ def main(argv: list[str] | None = None) -> int:
     try:
         result = arguments.run(arguments)
     except TandemError as error:
-        if arguments.json:
-            print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-        else:
-            print(f"tandem: {error}", file=sys.stderr)
-        return 1
+        return _explain(error, str(error), as_json=arguments.json)
     except KeyboardInterrupt:
         print("tandem: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `tandem … | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full disk, a folder that can't be written to
+        place = f"{error.filename}: " if error.filename else ""
+        return _explain(error, f"{place}{error.strerror or error}", as_json=arguments.json)
     print(json.dumps(result, default=str) if arguments.json else render(result))
     return 0 if result.get("ok", True) else 1
+
+
+def _explain(error: Exception, message: str, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": type(error).__name__, "message": message}))
+    else:
+        print(f"tandem: {message}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,11 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     sample = verb("sample", _sample, "Draw Manhattan trips from the real demand and speeds of 2018.", data)
     sample.add_argument("--trips", type=_positive, default=500_000, help="about how many (default: %(default)s)")
     sample.add_argument("--weeks", type=_positive, default=6, help="over how many weeks (default: %(default)s)")
-    sample.add_argument("--start", type=date.fromisoformat, help="first day, a Monday (default: a fixed one)")
-    sample.add_argument("--seed", type=int, default=7, help="same seed, same bytes (default: %(default)s)")
+    sample.add_argument("--start", type=_monday, help="first day, a Monday (default: a fixed one)")
+    sample.add_argument("--seed", type=_seed, default=7, help="same seed, same bytes (default: %(default)s)")
     tlc = verb("tlc", _tlc, "Bring in official NYC TLC trip records, cleaned by stated rules.", data)
     tlc.add_argument("--from", dest="source", required=True, metavar="DIR_OR_URL", help="where the monthly files are")
-    tlc.add_argument("--months", required=True, metavar="A..B", help="such as 2020-08..2021-01")
+    tlc.add_argument("--months", type=_months, required=True, metavar="A..B", help="such as 2020-08..2021-01")
     tlc.add_argument("--colour", choices=["green", "yellow"], action="append", help="default: green")
     tlc.add_argument("--zones", metavar="FILE", help="LocationID, zone, borough, lon, lat as CSV")
 
@@ -78,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--test-from", type=date.fromisoformat, metavar="DATE", help="trips from this local day on are the test"
     )
-    train.add_argument("--seed", type=int, default=7)
+    train.add_argument("--seed", type=_seed, default=7, help="same seed, same model (default: %(default)s)")
 
     evaluate = verb("evaluate", _evaluate, "Errors of a published version on a trips file, by slice.")
     evaluate.add_argument("--version", type=_positive, required=True, metavar="N")
@@ -100,6 +108,31 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a positive number")
     return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{value} is not from 0 to {MAX_SEED}")
+    return value
+
+
+def _monday(text: str) -> date:
+    day = date.fromisoformat(text)
+    if day.weekday() != 0:
+        raise argparse.ArgumentTypeError(f"{day} is a {day:%A}, not a Monday")
+    return day
+
+
+def _months(text: str) -> str:
+    first, span, last = text.partition("..")
+    try:
+        in_order = date.fromisoformat(f"{first}-01") <= date.fromisoformat(f"{last if span else first}-01")
+    except ValueError:
+        in_order = False
+    if not in_order:
+        raise argparse.ArgumentTypeError(f"{text!r} is not YYYY-MM or YYYY-MM..YYYY-MM with the earlier month first")
+    return text
 
 
 def _progress() -> bool:
@@ -155,6 +188,8 @@ def _doctor(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(module: str, function: str, home: Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    if home.exists() and not home.is_dir():
+        raise InvalidInput("home", f"{home} is a file, expected a folder (--home, TANDEM_HOME)")
     result: dict[str, Any] = getattr(_pipeline(module), function)(home.resolve(), *args, **kwargs)
     return result
 

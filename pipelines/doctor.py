@@ -14,6 +14,9 @@ from typing import Any
 
 import psutil
 
+from contracts.errors import TandemError
+from serving.settings import load_settings
+
 MIN_DISK_GIB = 3.0
 MIN_MEMORY_GIB = 4.0
 GIB = 1 << 30
@@ -72,13 +75,31 @@ def _home(home: Path) -> Check:
     return "fail", f"{folder} is read-only", "set TANDEM_HOME to a folder that you can write to"
 
 
-def _port(_: Path) -> Check:
-    port = int(os.environ.get("TANDEM_PORT", "8000"))
-    with socket.socket() as probe:
-        taken = probe.connect_ex(("127.0.0.1", port)) == 0
+def _settings(_: Path) -> Check:
+    try:
+        load_settings(os.environ)
+    except TandemError as error:
+        return "fail", str(error), "set the variable within its limit, or unset it (docs/settings.md)"
+    return "ok", "every TANDEM_ variable is within its limits", ""
+
+
+def _ports(_: Path) -> Check:
+    try:
+        settings = load_settings(os.environ)
+    except TandemError:
+        return "warn", "not looked at", "mend the settings first"
+    ports = {"TANDEM_PORT": settings.port, "TANDEM_GRPC_PORT": settings.grpc_port}
+    taken = {variable: port for variable, port in ports.items() if _answers(port)}
     if taken:
-        return "warn", f"{port} answers", "fine where that is Tandem (`tandem status`); else set TANDEM_PORT"
-    return "ok", f"{port} is free", ""
+        found = " and ".join(map(str, taken.values()))
+        mend = f"fine where that is Tandem (`tandem status`); else set {' and '.join(taken)}"
+        return "warn", f"taken: {found}", mend
+    return "ok", f"{settings.port} and {settings.grpc_port} are free", ""
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _servers(_: Path) -> Check:
@@ -112,7 +133,8 @@ CHECKS: dict[str, Callable[[Path], Check]] = {
     "disk": _disk,
     "home": _home,
     "servers": _servers,
-    "port": _port,
+    "settings": _settings,
+    "ports": _ports,
     "trips": _data,
     "versions": _versions,
 }
