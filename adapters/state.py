@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -48,13 +49,29 @@ class StaleGeneration(TandemError):
         self.current = current
 
 
+class BadStateUrl(TandemError):
+    """The database's URL can't be used. Only its scheme is told: the rest may hold a password."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        scheme, mark, _ = url.partition("://")
+        cause = f"; {error}" if isinstance(error, ImportError) else ""
+        super().__init__(
+            f"TANDEM_STATE_URL ({scheme + mark if mark else 'no scheme'}…): must be sqlite:///path,"
+            f" postgresql://… or postgresql+psycopg2://…{cause}"
+        )
+
+
 class State:
     """One database. Calls block: run them on a thread where an event loop waits."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        except (sa.exc.ArgumentError, ImportError) as error:  # an unknown database, or one whose driver is not here
+            raise BadStateUrl(url, error) from None
         self._insert: Any = sqlite.insert
         if self._engine.dialect.name == "sqlite":
+            _keep_private(self._engine.url.database)
             sa.event.listen(self._engine, "connect", _set_up_sqlite)
         else:
             self._insert = postgresql.insert
@@ -130,7 +147,22 @@ class State:
         try:
             _TABLES.create_all(self._engine)
         except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
-            _TABLES.create_all(self._engine)  # another process made them between the look and the act
+            self._create_tables_again()  # another process made them between the look and the act
+
+    def _create_tables_again(self) -> None:
+        try:
+            _TABLES.create_all(self._engine)
+        except sa.exc.OperationalError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
+
+
+def _keep_private(database: str | None) -> None:
+    """Outcomes and the secret are the owner's only; SQLite gives its -wal and -shm files the mode of the database."""
+    if database and not database.startswith((":memory:", "file:")):
+        path = Path(database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -39,7 +39,6 @@ class EmbeddedValkey:
 
     def configure(self) -> None:
         """Write the configuration; a file, since a command line is there for everyone to read."""
-        self.data.mkdir(parents=True, exist_ok=True)
         lines = [
             "bind 127.0.0.1",
             f"port {self.port}",
@@ -72,6 +71,7 @@ class EmbeddedValkey:
 def embedded_valkey(data: Path, sockets: Path) -> EmbeddedValkey:
     """An embedded server for a data directory, on a port that is free now; the password stays the directory's."""
     data.mkdir(parents=True, exist_ok=True)
+    data.chmod(0o700)  # the append-only file holds every feature, under whatever mode the server gave it
     kept = data / _PASSWORD_FILE
     if not kept.exists():
         kept.touch(mode=0o600)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from feast import FeatureStore, RepoConfig
 
+from adapters.redis_pipe import parse_url
 from contracts.errors import InvalidInput
 from feature_repo import definitions
-
-_DEFAULT_PORT = 6379
 
 
 def open_store(home: Path, *, redis_url: str | None) -> Any:
@@ -44,16 +42,21 @@ def open_store(home: Path, *, redis_url: str | None) -> Any:
 
 def redis_connection(url: str) -> str:
     """Feast's connection string of a redis:// or rediss:// URL; raises InvalidInput."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
-        raise InvalidInput("redis_url", f"{url!r} is not redis://host:port or rediss://host:port")
-    if "," in unquote(parts.password or ""):
+    try:
+        address = parse_url(url)
+    except ValueError:
+        address = None
+    if address is None or not address.host:  # a unix socket has none, and Feast takes none
+        scheme, mark, _ = url.partition("://")  # no more is told: the rest may hold a password
+        found = scheme + mark if mark else "no scheme"
+        raise InvalidInput("redis_url", f"({found}…) must be redis[s]://[user:password@]host[:port][/db], for Feast")
+    if "," in address.password:
         raise InvalidInput("redis_url", "the password has a comma, which Feast's connection string cannot carry")
     options = {
-        "db": parts.path.strip("/"),
-        "username": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "ssl": "true" if parts.scheme == "rediss" else "",
+        "db": address.database,
+        "username": address.user,
+        "password": address.password,
+        "ssl": "true" if address.tls else "",
     }
     given = [f"{name}={value}" for name, value in options.items() if value]
-    return ",".join([f"{parts.hostname}:{parts.port or _DEFAULT_PORT}", *given])
+    return ",".join([f"{address.host}:{address.port}", *given])

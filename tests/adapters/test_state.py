@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.state import StaleGeneration, State
+from adapters.state import BadStateUrl, StaleGeneration, State
 from contracts.errors import NotFound, Unavailable
 from contracts.messages import Outcome
 from contracts.routes import RouteTable
@@ -91,3 +91,20 @@ def test_a_locked_database_is_unavailable(tmp_path: Path, monkeypatch: pytest.Mo
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="locked"):
             state.add_outcomes([outcome()], 1.0)
+
+
+@pytest.mark.parametrize("url", ["s3cret", "oracle9://:s3cret@db/x", "http:s3cret"])
+def test_a_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+    """The message says what would do, and nothing that may be secret."""
+    with pytest.raises(BadStateUrl, match="postgresql") as refused:
+        State(url)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_only_the_owner_may_read_the_database(tmp_path: Path) -> None:
+    """Whatever the umask and the mode it had, and so for what SQLite writes beside it."""
+    (tmp_path / "state.db").touch(mode=0o644)
+    state = State(f"sqlite:///{tmp_path / 'state.db'}")
+    state.put_route_table(table(1))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}

@@ -65,8 +65,21 @@ def test_redis_urls_in_feasts_words(url: str, expected: str) -> None:
     assert redis_connection(url) == expected
 
 
-@pytest.mark.parametrize("url", ["http://cache", "redis://", "redis://:a,b@cache"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:s3cret@cache",
+        "redis://",
+        "redis://:s3cret,b@cache",
+        "unix://:s3cret@/run/valkey.sock",
+        "redis://:s3cret/0@cache",
+        "redis://:s3cret@cache/first",
+        "redis://:s3cret@[cache",
+        "s3cret",
+    ],
+)
 def test_what_feast_cannot_take_is_refused(url: str) -> None:
-    """Another scheme, no host, or a password that its string cannot carry."""
-    with pytest.raises(InvalidInput):
+    """A scheme, port or database that is none, no host, or a password that its string can't carry: never echoed."""
+    with pytest.raises(InvalidInput) as refused:
         redis_connection(url)
+    assert "s3" not in str(refused.value)
