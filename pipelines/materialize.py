@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pandas as pd
@@ -15,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from adapters.artifact_store import ZONES_FILE
 from adapters.tables import read_zones
 from contracts.errors import DataRefused, NotFound
 from contracts.features import VIEWS
 from contracts.local_time import DAY_S, local_time
+from contracts.manifest import ModelManifest
 from contracts.schema import ViewSpec
 from contracts.trips import CITY_TZ
 from feature_repo.history import (
@@ -33,8 +36,10 @@ from feature_repo.history import (
 from feature_repo.online import empty_online
 from feature_repo.windows import MICRO
 from pipelines.layout import Layout
+from pipelines.lineage import hashes
 from training.dataset import FeatureTable
 
+BUILT_FROM: Final = "built_from.json"
 _TRIP_COLUMNS = ["trip_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone", "duration_s"]
 _BATCH_ROWS = 200_000
 _WRITE_ROWS = 10_000
@@ -42,7 +47,7 @@ _WEEK_US = 7 * DAY_S * MICRO
 
 
 def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
-    """Write home/features/<view>.parquet from home/data/{trips,zones}.parquet.
+    """Write home/features/<view>.parquet from home/data/{trips,zones}.parquet, whose hashes go to built_from.json.
 
     Each view appears whole, in place of the one before. Returns rows by view, trips and seconds. Raises NotFound where
     there are no trips, DataRefused where the file holds none, NotFound for a zone that the city does not have.
@@ -50,6 +55,7 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
     layout, began = Layout(home), time.monotonic()
     if not layout.trips.is_file():
         raise NotFound("trips file", str(layout.trips), "`tandem data` brings trips in")
+    record, built_from = layout.features / BUILT_FROM, hashes([layout.trips, layout.zones])
     zones, clock = read_zones(layout.zones), local_time(CITY_TZ)
     ended = ended_trips(pd.read_parquet(layout.trips, columns=_TRIP_COLUMNS), zones, clock)
     if not len(ended.pickup):
@@ -66,6 +72,8 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
         for name, rows in window_tables(ended, log_ratio):
             tables[name].write(rows)
         bar.update()
+        record.unlink(missing_ok=True)
+    record.write_text(json.dumps(built_from, indent=2) + "\n")
     rows_by_view = {name: table.rows for name, table in tables.items()}
     return {"trips": len(ended.pickup), "rows": rows_by_view, "seconds": round(time.monotonic() - began, 1)}
 
@@ -73,6 +81,23 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
 def tables(home: Path) -> list[FeatureTable]:
     """The tables that `build` wrote, for a point-in-time join."""
     return [FeatureTable(view, Layout(home).features / f"{view.name}.parquet") for view in VIEWS]
+
+
+def check_built_for(home: Path, manifest: ModelManifest) -> None:
+    """Refuse to serve a version with the features of another city than its own.
+
+    Later trips of the same city are welcome: that is how statistics stay fresh under a model. Raises DataRefused, or
+    NotFound where nothing tells what the features were built from.
+    """
+    layout = Layout(home)
+    record = layout.features / BUILT_FROM
+    if not record.is_file():
+        raise NotFound("record of the features' data", str(record), "`tandem train` builds the features")
+    found, expected = json.loads(record.read_text()).get(layout.zones.name), manifest.files.get(ZONES_FILE)
+    if found != expected:
+        detail = f"built for zones with SHA-256 {found}, {manifest.name} was trained for {expected}"
+        mend = "bring its data back with `tandem data` and run `tandem train`, or give the new city a home of its own"
+        raise DataRefused(str(layout.features), f"{detail}; {mend}")
 
 
 def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:

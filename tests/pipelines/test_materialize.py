@@ -11,16 +11,19 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
+from adapters.artifact_store import ZONES_FILE
 from adapters.online_store import Row, SqliteOnlineStore, Wanted
-from adapters.trips_file import trips_writer, write_zones
+from adapters.trips_file import file_sha256, trips_writer, write_zones
 from contracts.errors import DataRefused, NotFound
 from contracts.features import LOOKUPS, VIEWS
 from contracts.transforms import trip_keys
 from feature_repo.store import open_store
 from pipelines.layout import Layout
-from pipelines.materialize import build, materialize, tables
+from pipelines.materialize import BUILT_FROM, build, check_built_for, materialize, tables
 from serving.features import FeatureReader
+from tests.fakes import tiny_artifact
 from tests.some_trips import ZONES, some_trips, zone_frame
 from training.dataset import point_in_time_join
 
@@ -123,6 +126,23 @@ def test_a_recording_is_moved_on_by_whole_weeks(home: Path, store: Any) -> None:
     rows = asyncio.run(SqliteOnlineStore(home / "feast" / "online_store.db", VIEWS).read([("pair", "4>74")]))
     age = datetime(2026, 3, 4, 12, tzinfo=UTC) - datetime.fromtimestamp(rows[0][0], UTC)
     assert timedelta(0) <= age <= timedelta(days=21)
+
+
+def test_features_of_another_city_are_refused(tmp_path: Path) -> None:
+    """A version serves with later trips of its city; with other zones, or where none are recorded, it does not."""
+    home = _home(tmp_path / "home", some_trips(300, days=3))
+    build(home)
+    made = tiny_artifact(tmp_path / "made").manifest
+    of_home = replace(made, files={**made.files, ZONES_FILE: file_sha256(Layout(home).zones)})
+    check_built_for(home, of_home)
+    with pytest.raises(DataRefused, match=r"features: built for zones .*, eta@1 was trained for"):
+        check_built_for(home, made)
+    _home(home, some_trips(300, days=3, seed=1))
+    build(home)
+    check_built_for(home, of_home)
+    (Layout(home).features / BUILT_FROM).unlink()
+    with pytest.raises(NotFound, match=r"built_from\.json"):
+        check_built_for(home, of_home)
 
 
 def test_without_tables_there_is_nothing_to_write(tmp_path: Path, store: Any) -> None:
