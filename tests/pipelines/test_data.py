@@ -185,6 +185,33 @@ def test_zones_without_coordinates_are_refused(home: Path, tlc: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("-73.93,407997.0", "row 2 \\(zone 74\\): lat 407997.0, expected -90 to 90 degrees"),
+        ("-739300,40.8", "row 2 \\(zone 74\\): lon -739300.0, expected -180 to 180 degrees"),
+    ],
+)
+def test_zones_in_another_unit_are_refused(home: Path, tlc: Path, place: str, words: str) -> None:
+    """The row and the value that are no degrees are named."""
+    header = "LocationID,zone,borough,lon,lat\n"
+    text = f"{header}75,East Harlem South,Manhattan,-73.94,40.79\n74,East Harlem North,Manhattan,{place}\n"
+    (tlc / data.ZONES_FILE).write_text(text)
+    with pytest.raises(DataRefused, match=words):
+        data.tlc(home, source=str(tlc), months="2020-08")
+    assert not (home / "data" / "trips.parquet").exists()
+
+
+def test_downloads_of_two_addresses_are_kept_apart(home: Path, tlc: Path, tlc_url: str) -> None:
+    """A file of the same name below another URL is another file."""
+    first = data.tlc(home, source=tlc_url, months="2020-08")
+    (tlc / "other").mkdir()
+    _month(tlc / "other", "green", "2020-08", trip_distance=3.0)
+    shutil.copy(tlc / data.ZONES_FILE, tlc / "other")
+    second = data.tlc(home, source=f"{tlc_url}other", months="2020-08")
+    assert (first["rows"], second["rows"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"lpep_pickup_datetime": 5}, "column lpep_pickup_datetime: found int64"),
