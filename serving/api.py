@@ -57,7 +57,7 @@ class Estimator(Protocol):
 class OutcomeSink(Protocol):
     """Where outcomes are kept."""
 
-    async def record(self, request: OutcomesRequest) -> OutcomesResponse:
+    async def record(self, request: OutcomesRequest, call: Call) -> OutcomesResponse:
         """Keep them for good, then return the counts."""
         ...
 
@@ -139,7 +139,7 @@ class Api:
         finally:
             now = time.perf_counter()
             if scope.get("refusal", Refusal.LIMIT) is None:
-                self._admission.leave(now - scope["arrived"], now - call.started - call.features_s)
+                self._admission.leave(now - scope["arrived"], now - call.started - call.waited_s)
             self._telemetry.finished(self._label(scope["path"]), answer.status, now - scope["arrived"])
 
     async def _answer(self, scope: Scope, receive: Receive, call: Call) -> Answer:
@@ -186,7 +186,7 @@ class Api:
         return _problem(429, f"overloaded ({refusal}); try again later", headers=((b"retry-after", wait),))
 
     async def _eta(self, scope: Scope, receive: Receive, call: Call) -> Answer:
-        request = self._decode(self._eta_decoder, await read_body(scope, receive))
+        request = self._decode(self._eta_decoder, await call.waiting(read_body(scope, receive)))
         answer = Answer(200, self._encode(await self._estimator.estimate(request, call)))
         self._telemetry.called(call)
         return answer
@@ -194,7 +194,7 @@ class Api:
     def _infer(self, name: str, number: str) -> Handler:
         async def infer(scope: Scope, receive: Receive, call: Call) -> Answer:
             model = self._inference.model(name, number)
-            body = await read_body(scope, receive, binary=True)
+            body = await call.waiting(read_body(scope, receive, binary=True))
             try:
                 answer, size = inference_http.infer(self._inference, model, body, json_size(scope), call)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -219,9 +219,9 @@ class Api:
 
         return ready
 
-    async def _record(self, scope: Scope, receive: Receive, _call: Call) -> Answer:
-        request = self._decode(self._outcomes_decoder, await read_body(scope, receive))
-        return Answer(200, self._encode(await self._outcomes.record(request)))
+    async def _record(self, scope: Scope, receive: Receive, call: Call) -> Answer:
+        request = self._decode(self._outcomes_decoder, await call.waiting(read_body(scope, receive)))
+        return Answer(200, self._encode(await self._outcomes.record(request, call)))
 
     async def _health(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
         return Answer(200, b'{"status":"alive"}')

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -13,9 +17,18 @@ class Call:
 
     started: float = field(default_factory=time.perf_counter)
     deadline: float = math.inf
-    features_s: float = 0.0  # waiting for the online store: others had the processor
+    waited_s: float = 0.0  # for a body, a store, another thread: others had the event loop
+    features_s: float = 0.0
     model_s: float = 0.0
 
     def left_s(self) -> float:
         """How long there is to answer; infinity without a deadline."""
         return self.deadline - time.perf_counter()
+
+    async def waiting(self, result: Awaitable[T]) -> T:
+        """Await what is not this request's own work on the event loop, and count the time as waited."""
+        asked = time.perf_counter()
+        try:
+            return await result
+        finally:
+            self.waited_s += time.perf_counter() - asked

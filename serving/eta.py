@@ -97,14 +97,15 @@ class EtaService:
         self._routing.allow_model()
         asked = time.perf_counter()
         keys = self._trips.keys(model.zones, trips)
-        looked_up = await self._features.read(keys, trips.at, now, call.deadline - asked)
+        looked_up = await call.waiting(self._features.read(keys, trips.at, now, call.deadline - asked))
         call.features_s = time.perf_counter() - asked
         columns = self._trips.columns(model.zones, trips, looked_up)
         matrix = self._trips.schema.to_matrix(columns, len(trips.ids))
         asked = time.perf_counter()
         # A few trips take less than a change of threads; hundreds would keep everyone else waiting.
         few = len(matrix) <= MAX_INLINE_TRIPS
-        estimate = model.onnx.run(matrix) if few else await asyncio.to_thread(model.onnx.run, matrix)
+        run = model.onnx.run
+        estimate = run(matrix) if few else await call.waiting(asyncio.to_thread(run, matrix))
         call.model_s = time.perf_counter() - asked
         return estimate
 

@@ -166,7 +166,7 @@ class GrpcApi:
             finally:
                 spent = time.perf_counter() - call.started
                 if works:
-                    self._admission.leave(spent, spent - call.features_s)
+                    self._admission.leave(spent, spent - call.waited_s)
                     self._telemetry.called(call)
                 self._telemetry.finished(path, code.name, spent)
             await context.abort(code, words)

@@ -19,26 +19,34 @@ Receive = Callable[[], Awaitable[Message]]
 JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
 MAX_DEADLINE_MS: Final = 60_000
+_MAX_DIGITS: Final = 18
 
 
 def deadline(scope: Scope) -> float:
     """When the caller stops waiting (`deadline_ms` of the query), in `time.perf_counter` seconds."""
-    if b"deadline_ms" not in scope["query_string"]:
+    if not scope["query_string"]:
         return math.inf
-    values = [value for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == "deadline_ms"]
-    if len(values) != 1 or not values[0].isdecimal() or not 1 <= int(values[0]) <= MAX_DEADLINE_MS:
-        raise InvalidInput("deadline_ms", f"is {values}, must be one whole number from 1 to {MAX_DEADLINE_MS}")
+    given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    values = [value for name, value in given if name == "deadline_ms"]
+    if not values:
+        return math.inf
+    number = _number(values[0]) if len(values) == 1 else None
+    if number is None or not 1 <= number <= MAX_DEADLINE_MS:
+        words = f"is {', '.join(values)[:100]!r}, must be one whole number from 1 to {MAX_DEADLINE_MS}"
+        raise InvalidInput("deadline_ms", words)
     arrived: float = scope["arrived"]
-    return arrived + int(values[0]) / 1000
+    return arrived + number / 1000
 
 
 def json_size(scope: Scope) -> int | None:
     """How much of an infer request is JSON, where tensors follow it."""
     for name, value in scope["headers"]:
         if name == BINARY_HEADER:
-            if not value.isdigit():
-                raise InvalidInput(name.decode(), f"is {_text(value)!r}, must be a number of bytes")
-            return int(value)
+            size = _number(value.decode("latin-1"))
+            if size is None or size > MAX_BODY_BYTES:
+                words = f"is {_text(value)!r}, must be a number of bytes, at most {MAX_BODY_BYTES}"
+                raise InvalidInput(name.decode(), words)
+            return size
     return None
 
 
@@ -77,6 +85,11 @@ def _check_headers(headers: dict[bytes, bytes], *, binary: bool) -> None:
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
         raise _too_large(f"{_text(length)} bytes")
+
+
+def _number(text: str) -> int | None:
+    """Read a whole number of up to 18 digits: Python itself raises for thousands."""
+    return int(text) if len(text) <= _MAX_DIGITS and text.isascii() and text.isdigit() else None
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contracts.clock import Clock
 from contracts.errors import InvalidInput
 from contracts.messages import MAX_AT_OFFSET_S, Outcome, OutcomesRequest, OutcomesResponse
+from serving.call import Call
 from serving.request_ids import RequestIds
 
 Add = Callable[[Sequence[Outcome], float], int]
@@ -21,7 +22,7 @@ class Outcomes:
         self._request_ids = request_ids
         self._clock = clock
 
-    async def record(self, request: OutcomesRequest) -> OutcomesResponse:
+    async def record(self, request: OutcomesRequest, call: Call) -> OutcomesResponse:
         """Count accepted, duplicate and unknown; raises InvalidInput for a time more than a year away."""
         now = self._clock.now()
         for i, outcome in enumerate(request.outcomes):
@@ -30,7 +31,7 @@ class Outcomes:
             if "\0" in outcome.id:  # PostgreSQL has no place for it
                 raise InvalidInput(f"outcomes[{i}].id", "has a NUL character")
         known = [outcome for outcome in request.outcomes if self._request_ids.issued(outcome.request_id)]
-        accepted = await asyncio.to_thread(self._add, known, now) if known else 0
+        accepted = await call.waiting(asyncio.to_thread(self._add, known, now)) if known else 0
         return OutcomesResponse(
             accepted=accepted, duplicate=len(known) - accepted, unknown=len(request.outcomes) - len(known)
         )

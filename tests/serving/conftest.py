@@ -39,6 +39,7 @@ class Replica:
     store: FakeStore
     clock: FakeClock
     state: State
+    outcomes: Outcomes
     request: Callable[..., Awaitable[httpx.Response]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,4 +78,4 @@ def replica(tmp_path: Path) -> Replica:
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0)
     grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=60.0)
-    return Replica(api, grpc_api, eta, routing, admission, store, clock, state)
+    return Replica(api, grpc_api, eta, routing, admission, store, clock, state, outcomes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -99,6 +100,46 @@ def test_a_failure_is_a_document_too(replica: Replica, monkeypatch: pytest.Monke
     answer = ask(replica, "POST", "/v1/eta", json={"trips": [TRIP]})
     assert answer.status_code == 500
     assert "division" not in answer.text
+
+
+def test_waiting_does_not_hold_the_processor(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the database takes for an outcome, others are let in meanwhile."""
+    seconds = began = time.perf_counter()
+    monkeypatch.setattr("serving.api.time.perf_counter", lambda: seconds)
+
+    def slow(_outcomes: object, _now: float) -> int:
+        nonlocal seconds
+        seconds += 1e6
+        return 1
+
+    answer = ask(replica, "POST", "/v1/eta", json={"trips": [TRIP]}).json()
+    row = {"request_id": answer["request_id"], "id": "0", "event": "cancelled", "at": "2027-01-15T08:00:00Z"}
+    monkeypatch.setattr(replica.outcomes, "_add", slow)
+    assert ask(replica, "POST", "/v1/outcomes", json={"outcomes": [row]}).json()["accepted"] == 1
+    assert seconds == began + 1e6
+    assert abs(replica.admission.service_s) < 1e3
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("deadline_ms=" + "9" * 5000, 422),
+        ("deadline_ms=60001", 422),
+        ("deadline_ms=", 422),
+        ("deadline_ms=5&deadline_ms=6", 422),
+        ("%64eadline_ms=x", 422),
+        ("xdeadline_ms=abc", 200),
+        ("x=deadline_ms", 200),
+        ("deadline_ms=60000", 200),
+    ],
+)
+def test_the_deadline_of_the_query(replica: Replica, query: str, status: int) -> None:
+    """One whole number in its range, under this name only; anything else names the field, and is not told at length."""
+    answer = ask(replica, "POST", f"/v1/eta?{query}", json={"trips": [TRIP]})
+    assert answer.status_code == status
+    assert len(answer.content) < 1000
+    if status == 422:
+        assert answer.json()["errors"][0]["field"] == "deadline_ms"
 
 
 def test_the_documents_examples_are_accepted() -> None:
