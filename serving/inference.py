@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,11 +115,11 @@ def tensor(field: str, datatype: str, shape: Sequence[int], data: npt.ArrayLike)
     """Shape flat or nested numbers as float32; raises InvalidInput where datatype, count and shape don't fit."""
     if datatype != DATATYPE:
         raise InvalidInput(f"{field}.datatype", f"is {datatype[:20]!r}, must be {DATATYPE!r}")
-    if len(shape) > 8 or any(not 0 <= size <= 1 << 24 for size in shape):  # noqa: PLR2004 - no model has such
+    if len(shape) > 8 or any(not 1 <= size <= 1 << 24 for size in shape):  # noqa: PLR2004 - no model has such
         raise InvalidInput(f"{field}.shape", "has a size that no model takes")
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which trees compare like any number
         flat = np.asarray(data, dtype=np.float32).reshape(-1)
-    count = int(np.prod(shape, dtype=np.int64)) if len(shape) else 1
+    count = math.prod(shape)
     if flat.size != count:
         raise InvalidInput(f"{field}.data", f"has {flat.size} numbers, shape {list(shape)} asks for {count}")
     return flat.reshape(tuple(shape))

@@ -13,7 +13,8 @@ from contracts.errors import InvalidInput
 from contracts.messages import FieldError, Problem
 
 PROBLEM_JSON: Final = b"application/problem+json"
-_AT: Final = re.compile(r"^(?P<words>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+# The last one, since an unknown member's name may look like one.
+_AT: Final = re.compile(r"(?P<words>.*) - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:unknown|required) field `(?P<name>.*)`", re.DOTALL)
 _MAX_ECHO: Final = 200  # characters of the caller's own words that an answer repeats
 

@@ -18,6 +18,21 @@ def test_a_thousand_bad_requests(replica: Replica) -> None:
         check(request, response)
 
 
+def test_a_head_of_so_many_bytes_that_python_cannot_count(replica: Replica) -> None:
+    """A header with thousands of digits is a wrong header."""
+    headers = {"inference-header-content-length": "9" * 5000, "content-type": "application/octet-stream"}
+    answer = asyncio.run(replica.request("POST", "/v2/models/eta/infer", headers=headers, content=b"{}"))
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "inference-header-content-length"
+
+
+def test_a_member_that_is_named_like_a_path_does_not_mislead(replica: Replica) -> None:
+    """The field is where the unknown member is, not where its name says."""
+    trip = {"pickup": {"zone": "1"}, "dropoff": {"zone": "2"}, "x` - at `$.trips[99]": 1}
+    answer = asyncio.run(replica.request("POST", "/v1/eta", json={"trips": [trip]}))
+    assert answer.json()["errors"][0]["field"].startswith("trips[0].x")
+
+
 async def _send(api: Api, requests: list[BadRequest]) -> list[tuple[BadRequest, httpx.Response]]:
     transport = httpx.ASGITransport(app=api)
     async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:

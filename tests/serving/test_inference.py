@@ -66,6 +66,8 @@ def test_binary_tensors_in_and_out(service: InferenceService) -> None:
         (body([1.0], [1, 1]), "inputs[0].shape"),
         (body([], [0, 3]), "inputs[0].shape"),
         (body([0.0] * 3 * 513, [513, 3]), "inputs[0].shape"),
+        (body([], [1 << 24, 1 << 24, 1 << 16]), "inputs[0].data"),  # 2^64 numbers
+        (body([], [0, 1 << 24, 1 << 24, 1 << 24]), "inputs[0].shape"),
         (body([1.0] * 3, [3, -1]), "inputs[0].shape"),
         (body([1.0] * 3, [1, 3], outputs=[{"name": "x"}]), "outputs"),
         (body(["a"] * 3, [1, 3]), "inputs[0].data"),
