@@ -17,6 +17,7 @@ from serving.listener import Listener, claim_slot, grpc_path, socket_path
 from serving.replica import compose
 from serving.settings import Settings
 
+_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _HEALTH_S: Final = 2.0
 # The front asks four times a second and believes the second refusal.
 _FRONT_NOTICES_S: Final = 0.8
@@ -26,7 +27,8 @@ class OnlineReplica:
     """One replica of the online tier: a listener of its own, watched by Serve through `check_health`."""
 
     def __init__(self, settings: Settings, sockets: str, slots: int) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+        keep_errors(settings.home / "run")
         _keep_serve_on_loopback()
         self._drain_s = settings.drain_s
         self._replica = compose(settings)
@@ -59,6 +61,15 @@ class OnlineReplica:
         with contextlib.suppress(RuntimeError):
             await asyncio.to_thread(listener.stop, self._drain_s)
         self._replica.state.close()
+
+
+def keep_errors(run: Path) -> None:
+    """Write errors, with their causes, to the stack's log as well: Ray's logs of its workers end with the stack."""
+    run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = logging.FileHandler(run / "tandem.log", delay=True)
+    log.setLevel(logging.ERROR)
+    log.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.getLogger().addHandler(log)
 
 
 def _keep_serve_on_loopback() -> None:

@@ -13,6 +13,7 @@ from serving.listener import grpc_path, socket_path
 from serving.problems import encode_problem
 from serving.settings import Settings
 
+_METHODS: Final = "GET HEAD POST PUT DELETE PATCH OPTIONS"  # a replica says what each route takes; it parses no others
 _ERRORS: Final = {
     400: "the request is not HTTP",
     408: "the request did not arrive in time",
@@ -29,7 +30,7 @@ def slots(settings: Settings) -> int:
 
 
 def error_pages() -> dict[str, bytes]:
-    """Whole HTTP answers (and the body of a 413) by file name, for what HAProxy has to say itself."""
+    """Whole HTTP answers (and the bodies of a 405 and a 413) by file name, for what HAProxy has to say itself."""
     pages = {}
     for status, detail in _ERRORS.items():
         body = encode_problem(status, detail)
@@ -43,6 +44,7 @@ def error_pages() -> dict[str, bytes]:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             head.append("retry-after: 1")
         pages[f"{status}.http"] = "\r\n".join([*head, "", ""]).encode() + body
+    pages["405.json"] = encode_problem(405, f"the method is none of {', '.join(_METHODS.split())}")
     pages["413.json"] = encode_problem(413, f"the body is over the limit, at most {MAX_BODY_BYTES} bytes are read")
     return pages
 
@@ -65,10 +67,12 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     """The configuration file.
 
     A request is sent once more where its replica died before it said a word: every POST here may be repeated, since an
-    estimate changes nothing and a repeated outcome counts once. One larger than a buffer is not.
+    estimate changes nothing and a repeated outcome counts once. One larger than a buffer is not. What HAProxy can't
+    parse as HTTP/1 gets its built-in 400 in HTML: it comes before a request is, and no setting reaches it.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     every = range(slots(settings))
+    unknown = f'file {pages / "405.json"} hdr allow "{", ".join(_METHODS.split())}" if !{{ method {_METHODS} }}'
     too_large = f"file {pages / '413.json'} if {{ req.hdr_val(content-length) gt {MAX_BODY_BYTES} }}"
     lines = [
         "global",
@@ -91,6 +95,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "frontend http",
         "  option http-buffer-request",  # a slow sender holds a buffer here, not a place in a replica
         f"  bind {host}:{settings.port}",
+        f"  http-request return status 405 content-type application/problem+json {unknown}",
         # The replica refuses it too, but a client that is still sending would not hear it.
         f"  http-request return status 413 content-type application/problem+json {too_large}",
         "  default_backend replicas",

@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from contracts.errors import TandemError, Unavailable
+from serving.problems import PROBLEM_JSON, encode_problem
 
 _START_S: Final = 10.0
 
@@ -66,6 +67,18 @@ class _Arrivals(HttpToolsProtocol):
         app.arrived(cycle.scope)
         super()._start_asgi_task(cycle, app)
 
+    def send_400_response(self, msg: str) -> None:
+        """Say in a problem document what could not be read."""
+        body = encode_problem(400, msg)
+        head = (
+            b"HTTP/1.1 400 Bad Request",
+            b"content-type: " + PROBLEM_JSON,
+            b"content-length: %d" % len(body),
+            b"connection: close",
+        )
+        self.transport.write(b"\r\n".join([*head, b"", body]))
+        self.transport.close()
+
 
 class Listener:
     """Serves until stopped. `background` are coroutines that run beside it on the same loop."""
@@ -76,6 +89,7 @@ class Listener:
             uds=str(path),
             loop="none",
             http=_Arrivals,
+            ws="none",
             interface="asgi3",
             proxy_headers=False,
             lifespan="off",

@@ -25,8 +25,8 @@ class RequestIds:
         return base64.b32hexencode(body + self._mac(body)).decode().lower()
 
     def issued(self, request_id: str) -> bool:
-        """Whether this is one of ours."""
-        if len(request_id) != _CHARACTERS or not request_id.isascii():
+        """Whether this is one of ours, to the letter's case: it is a key where outcomes are counted once."""
+        if len(request_id) != _CHARACTERS or not request_id.isascii() or request_id != request_id.lower():
             return False
         try:
             raw = base64.b32hexdecode(request_id, casefold=True)

