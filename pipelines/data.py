@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 PYHAILING: Final = ("pyhailing", "0.0.9", "1b904591a65d60336267d0a3d1d63e4c62b7ff27076aa7dbe21c666f8b1443d2")
 SAMPLE_START: Final = date(2018, 4, 2)  # a Monday; six weeks without a holiday or a change of the clocks
 
+MAX_WEEKS: Final = 520
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2100
+
 ZONES_FILE: Final = "taxi_zone_centroids.csv"
 _ZONES_COLUMNS: Final = ("LocationID", "zone", "borough", "lon", "lat")
 _DEGREES: Final = {"lat": 90, "lon": 180}
@@ -68,6 +72,10 @@ def sample(
     """
     if trips < 1 or weeks < 1:
         raise InvalidInput("trips" if trips < 1 else "weeks", f"{min(trips, weeks)}, expected at least 1")
+    if weeks > MAX_WEEKS:
+        raise InvalidInput("weeks", f"{weeks}, expected at most {MAX_WEEKS}")
+    if not FIRST_YEAR <= start.year <= LAST_YEAR:
+        raise InvalidInput("start", f"{start}, expected a day of the years {FIRST_YEAR} to {LAST_YEAR}")
     if start.weekday() != 0:
         raise InvalidInput("start", f"{start} is a {start:%A}, expected a Monday")
     trips_file, zones_file = home / "data" / "trips.parquet", home / "data" / "zones.parquet"

@@ -145,3 +145,9 @@ def test_other_schemes_are_refused(tmp_path: Path) -> None:
     """A file URL would read this machine."""
     with pytest.raises(InvalidInput, match="neither http"):
         download("file:///etc/hostname", tmp_path / "file.bin")
+
+
+def test_a_malformed_address_is_named(tmp_path: Path) -> None:
+    """Not a traceback of the URL parser's."""
+    with pytest.raises(InvalidInput, match=r"'http://\[x/a': Invalid IPv6 URL"):
+        download("http://[x/a", tmp_path / "a")

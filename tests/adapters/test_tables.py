@@ -19,7 +19,7 @@ from adapters.tables import (
     write_heuristic,
 )
 from adapters.trips_file import write_zones
-from contracts.errors import SchemaMismatch
+from contracts.errors import DataRefused, NotFound, SchemaMismatch
 from contracts.heuristic import PairMedian
 
 
@@ -76,3 +76,11 @@ def test_zones_come_back_in_order(tmp_path: Path) -> None:
     assert zones.boroughs == ("Queens", "EWR")
     assert list(zones.lat) == [40.7, 40.6]
     assert read_polygons(tmp_path / "zones.parquet") == ["POLYGON ((0 0, 0 1, 1 1, 0 0))", None]
+
+
+def test_a_missing_or_damaged_table_is_said(tmp_path: Path) -> None:
+    """With its path, or with what it should have been."""
+    with pytest.raises(NotFound, match=r"file of zones '.*zones\.parquet' not found; `tandem data`"):
+        read_zones(tmp_path / "zones.parquet")
+    with pytest.raises(DataRefused, match="heuristic: not a Parquet file, or damaged"):
+        read_heuristic(b"root:x:0:0")

@@ -64,6 +64,8 @@ ZONES = "LocationID,zone,borough,lon,lat\n74,East Harlem North,Manhattan,-73.93,
     ("words", "message"),
     [
         (["status", "--home", "{junk}"], "junk.parquet is a file, expected a folder"),
+        (["data", "sample", "--weeks", "521"], "weeks: 521, expected at most 520"),
+        (["data", "sample", "--start", "9999-12-27"], "start: 9999-12-27, expected a day of the years 1970 to 2100"),
         (["train", "--source", "{junk}"], "junk.parquet: not a Parquet file"),
         (
             ["data", "tlc", "--from", "ftp://x/y", "--months", "2020-08"],
