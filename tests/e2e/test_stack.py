@@ -21,16 +21,20 @@ import psutil
 import pytest
 
 from adapters.artifact_store import ArtifactStore
+from adapters.trips_file import trips_writer
 from adapters.valkey import free_port
 from contracts.features import ETA_SCHEMA
+from pipelines.layout import Layout
+from pipelines.materialize import build
 from pipelines.stack import Stack
 from pipelines.supervisor import members
 from pipelines.up import PortTaken, down, status, up
 from serving.front import ready_replicas
 from serving.proto import tandem_pb2 as tandem
 from tests.bad_requests import bad_requests
-from tests.fakes import constant_onnx, tiny_artifact
+from tests.fakes import constant_onnx, tiny_artifact, write_tiny_zones
 from tests.serving.test_bad_requests import check
+from tests.some_trips import some_trips
 
 pytestmark = pytest.mark.e2e
 
@@ -106,12 +110,24 @@ def until(done: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
+def fill(home: Path) -> None:
+    """Give the home features of its tiny city: without any, the heuristic answers."""
+    layout = Layout(home)
+    zone = {"4": "1", "12": "2", "74": "3", "138": "1"}
+    trips = some_trips(200, days=2).replace({"pickup_zone": zone, "dropoff_zone": zone})
+    with trips_writer(layout.trips, "drawn for a test") as write:
+        write(trips)
+    write_tiny_zones(layout.zones)
+    build(home)
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack of its own home on a port of its own, taken down whatever happens."""
     home = tmp_path_factory.mktemp("home")
     model = constant_onnx(len(ETA_SCHEMA.features), 600.0)
     ArtifactStore(home / "artifacts").publish(tiny_artifact(home / "made", schema=ETA_SCHEMA, model=model))
+    fill(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_PORT", str(free_port()))
         patch.setenv("TANDEM_GRPC_PORT", str(free_port()))
@@ -139,6 +155,26 @@ def test_up_again_says_so(stack: Running) -> None:
     assert up(stack.home, progress=False)["already_up"]
     with pytest.raises(PortTaken, match="TANDEM_PORT"):
         up(stack.home.parent / "other", progress=False)
+
+
+def test_a_stack_is_found_from_another_environment(stack: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` and `status` go by what the stack was started with, whatever the caller's variables say."""
+    monkeypatch.setenv("TANDEM_PORT", str(free_port()))
+    monkeypatch.setenv("TANDEM_REPLICAS", "5")
+    assert up(stack.home, progress=False)["url"] == stack.url
+    assert status(stack.home)["ok"]
+
+
+def test_nobody_else_can_read_or_write_it(stack: Running) -> None:
+    """Files are the owner's only; Ray opens its session to all, behind a folder that only the owner enters."""
+    found = Stack(stack.home)
+    for folder in (found.run, found.sockets, stack.home / "valkey"):
+        assert folder.stat().st_mode & 0o777 == 0o700, folder
+    files = [*stack.home.glob("state.db*"), *found.run.rglob("*"), *found.sockets.rglob("*")]
+    files += (stack.home / "valkey").rglob("*")
+    rays = found.sockets / "ray"
+    open_ = [path for path in files if not path.is_relative_to(rays) and path.lstat().st_mode & 0o077]
+    assert [path for path in open_ if not path.is_symlink()] == []
 
 
 def test_everything_listens_on_loopback(stack: Running) -> None:
