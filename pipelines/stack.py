@@ -7,10 +7,13 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +24,12 @@ from adapters.valkey import EmbeddedValkey, embedded_valkey
 from contracts.errors import TandemError
 from pipelines.supervisor import Component, Supervisor, log_path
 from serving.front import error_pages, haproxy_config
-from serving.settings import Settings, load_settings
+from serving.settings import PREFIX, Settings, load_settings
 
 # A unix socket's path has at most 107 characters, and Ray's own part of it has 70.
 _LONGEST_SOCKETS: Final = 37
 _RAY_STOP_S: Final = 25.0
+_ADDRESSES: Final = ("host", "port", "grpc_port", "replicas")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Stack:
             return {}
         return found
 
+    def settings(self, environ: Mapping[str, str]) -> Settings:
+        """From the environment; where a stack is up, its addresses, replicas and database are what it started with."""
+        settings = load_settings({**environ, f"{PREFIX}HOME": str(self.home)})
+        return replace(settings, **self.read_record().get("settings", {})) if self.supervisor() else settings
+
     def restarts(self, component: str) -> int:
         """How often a component had to be started again."""
         count: int = self.read_record().get("components", {}).get(component, {}).get("restarts", 0)
@@ -80,6 +89,20 @@ class Stack:
             return None
 
 
+class NotPrivate(TandemError):
+    """A folder of the stack's is not a folder that only we can write to: another user may have laid it there."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path} {found}; it must be a folder of user {os.getuid()}: remove it")
+
+
+class UnderWay(TandemError):
+    """Another `up` or `down` of the home has not ended yet."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(f"another `tandem up` or `tandem down` of {home} is under way; wait for it, or interrupt it")
+
+
 class AlreadyUp(TandemError):
     """Another supervisor holds this home."""
 
@@ -87,14 +110,40 @@ class AlreadyUp(TandemError):
         super().__init__(f"a stack of {home} is up already; `tandem down` stops it")
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder that only its owner can enter, or shut one that is there; raises NotPrivate for another's.
+
+    What stands in it gives orders to the stack, and its mode is all that keeps others out: Ray opens its own session
+    to everyone.
+    """
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotPrivate(path, "is a symbolic link")
+    if found.st_uid != os.getuid():
+        raise NotPrivate(path, f"belongs to user {found.st_uid}")
+    path.chmod(0o700)
+
+
+@contextmanager
+def alone(stack: Stack) -> Iterator[None]:
+    """Hold the home's lock: one `up` would sweep away what the other has just started."""
+    private_folder(stack.run)
+    with open(os.open(stack.run / "up.lock", os.O_CREAT | os.O_RDWR, 0o600), "w") as lock:  # noqa: PTH123 - a descriptor
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnderWay(stack.home) from None
+        yield
+
+
 def main() -> int:
     """Be the supervisor, until told to end; the home comes in TANDEM_HOME."""
+    os.umask(0o077)
     settings = load_settings(os.environ)
     stack = Stack(settings.home.resolve())
     for folder in (stack.run, stack.sockets):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if stack.sockets.stat().st_uid != os.getuid():
-        raise AlreadyUp(stack.sockets)
+        private_folder(folder)
     lock = os.open(stack.run / "stack.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -154,6 +203,7 @@ def _write_record(stack: Stack, settings: Settings, valkey: EmbeddedValkey | Non
         "stack_id": stack.id,
         "supervisor": {"pid": os.getpid(), "created": psutil.Process().create_time()},
         "url": settings.url,
+        "settings": {name: getattr(settings, name) for name in _ADDRESSES} | {"state_url": settings.state},
         "redis_url": valkey.url if valkey else settings.redis_url,
         "components": {c.name: {"pid": c.pid, "restarts": c.restarts} for c in of if c.process},
         "written_at": time.time(),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +22,12 @@ from adapters.state import State
 from adapters.tables import read_zones
 from contracts.errors import NotFound, TandemError, Unavailable
 from contracts.routes import RouteTable
+from pipelines.ask import answers, one_eta
 from pipelines.layout import MODEL, Layout
-from pipelines.stack import Stack
+from pipelines.stack import Stack, alone, private_folder
 from pipelines.supervisor import log_path, members, sweep
 from serving.front import ready_replicas
-from serving.settings import PREFIX, Settings, load_settings
+from serving.settings import PREFIX, Settings
 
 _READY_S: Final = 180.0
 _DOWN_S: Final = 60.0
@@ -48,32 +47,51 @@ def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[s
 
     In the foreground it stays until it is interrupted, and then stops the stack.
     """
-    settings, stack = _settings(home), Stack(home)
-    if stack.supervisor():
-        return {"already_up": True, **_summary(stack, settings)}
-    sweep(stack.id)
+    stack = Stack(home)
+    with alone(stack):
+        settings = stack.settings(os.environ)
+        if stack.supervisor():
+            _wait(stack, lambda: _ready(stack, settings), "the replicas")
+            return {"already_up": True, **_summary(stack, settings)}
+        sweep(stack.id)
+        result = _start(stack, settings, progress=progress)
+    if foreground:
+        _say(progress, f"up at {settings.url}; Ctrl-C stops it")
+        try:
+            while stack.supervisor():
+                time.sleep(_LOOK_S)
+        except BaseException:
+            down(home)
+            raise
+    return result
+
+
+def _start(stack: Stack, settings: Settings, *, progress: bool) -> dict[str, Any]:
     _check_ports(settings)
-    _prepare(home, settings, progress=progress)
+    private_folder(stack.sockets)
+    if settings.redis_url:  # Feast takes fewer URLs than the replicas do: better told before than after training
+        _feature_store().redis_connection(settings.redis_url)
+    _prepare(stack.home, settings, progress=progress)
     _say(progress, "starting Valkey, HAProxy and Ray Serve")
     try:
         _spawn(stack, settings)
         _wait(stack, lambda: bool(stack.read_record().get("redis_url")), "the online store")
-        _fill_online_store(home, stack.read_record()["redis_url"], progress=progress)
+        _fill_online_store(stack.home, stack.read_record()["redis_url"], progress=progress)
         _wait(stack, lambda: _ready(stack, settings), "the replicas")
-        result = _summary(stack, settings) | {"eta": _one_eta(settings)}
-        if foreground:
-            _say(progress, f"up at {settings.url}; Ctrl-C stops it")
-            while stack.supervisor():
-                time.sleep(_LOOK_S)
+        return _summary(stack, settings) | {"eta": one_eta(settings.url, _zones(settings))}
     except BaseException:  # an interrupt, too, leaves nothing half started
-        down(home)
+        _stop(stack)
         raise
-    return result
 
 
 def down(home: Path) -> dict[str, Any]:
     """Stop the stack of a home, and only that; what a killed supervisor left behind as well."""
     stack = Stack(home)
+    with alone(stack):
+        return _stop(stack)
+
+
+def _stop(stack: Stack) -> dict[str, Any]:
     supervisor = stack.supervisor()
     if supervisor:
         with contextlib.suppress(psutil.Error):
@@ -91,9 +109,10 @@ def down(home: Path) -> dict[str, Any]:
 
 def status(home: Path) -> dict[str, Any]:
     """What runs, which version, at which addresses; `ok` where it answers."""
-    settings, stack = _settings(home), Stack(home)
+    stack = Stack(home)
+    settings = stack.settings(os.environ)
     supervisor, record = stack.supervisor(), stack.read_record()
-    ready = supervisor is not None and _get(f"{settings.url}/readyz") is not None
+    ready = supervisor is not None and answers(f"{settings.url}/readyz")
     rows = {"supervisor": {"pid": None, "restarts": 0, "memory_mb": 0}}
     if supervisor:
         rows["supervisor"] |= {"pid": supervisor.pid, "memory_mb": _memory([supervisor])}
@@ -112,10 +131,6 @@ def status(home: Path) -> dict[str, Any]:
     }
 
 
-def _settings(home: Path) -> Settings:
-    return load_settings({**os.environ, f"{PREFIX}HOME": str(home)})
-
-
 def _prepare(home: Path, settings: Settings, *, progress: bool) -> None:
     """Bring a fresh home to a published version and a first route table."""
     artifacts = ArtifactStore(settings.artifacts)
@@ -129,23 +144,27 @@ def _prepare(home: Path, settings: Settings, *, progress: bool) -> None:
         _pipeline("publish").publish(home, version)
     state = State(settings.state)
     try:
-        state.route_table(MODEL)
+        champion = state.route_table(MODEL).champion
     except NotFound:
-        state.put_route_table(RouteTable(model=MODEL, generation=1, champion=artifacts.versions(MODEL)[0]))
+        champion = artifacts.versions(MODEL)[0]
+        state.put_route_table(RouteTable(model=MODEL, generation=1, champion=champion))
     finally:
         state.close()
+    if Layout(home).features.is_dir():
+        _pipeline("materialize").check_built_for(home, artifacts.read(MODEL, champion).manifest)
 
 
 def _fill_online_store(home: Path, redis_url: str, *, progress: bool) -> None:
     if not Layout(home).features.is_dir():
+        _say(progress, f"no features in {Layout(home).features}: the online store stays as it is")
         return
     _say(progress, "filling the online store")
-    store = importlib.import_module("feature_repo.store").open_store(home, redis_url=redis_url)
+    store = _feature_store().open_store(home, redis_url=redis_url)
     _pipeline("materialize").materialize(home, store, datetime.now(UTC))
 
 
 def _spawn(stack: Stack, settings: Settings) -> None:
-    stack.run.mkdir(parents=True, exist_ok=True)
+    log_path(stack.run).touch(mode=0o600)
     environ = {**os.environ, f"{PREFIX}HOME": str(stack.home), "TANDEM_STACK_ID": stack.id}
     with log_path(stack.run).open("ab") as log:
         subprocess.Popen(
@@ -165,7 +184,7 @@ def _spawn(stack: Stack, settings: Settings) -> None:
 
 def _ready(stack: Stack, settings: Settings) -> bool:
     """Whether all replicas answer; the first question also waits out the front's own start, when it counts on all."""
-    return _get(f"{settings.url}/readyz") is not None and ready_replicas(stack.sockets) >= settings.replicas
+    return answers(f"{settings.url}/readyz") and ready_replicas(stack.sockets) >= settings.replicas
 
 
 def _wait(stack: Stack, done: Any, thing: str) -> None:
@@ -197,25 +216,9 @@ def _check_ports(settings: Settings) -> None:
                 raise PortTaken(settings.host, port, variable) from error
 
 
-def _one_eta(settings: Settings) -> dict[str, Any]:
-    artifacts = ArtifactStore(settings.artifacts)
-    zones = read_zones(artifacts.path(MODEL, artifacts.versions(MODEL)[-1]) / ZONES_FILE).ids
-    trip = {"pickup": {"zone": zones[0]}, "dropoff": {"zone": zones[len(zones) // 2]}}
-    body = json.dumps({"trips": [trip]}).encode()
-    answer = _get(f"{settings.url}/v1/eta", body)
-    if answer is None:
-        raise Unavailable("/v1/eta", "no_answer", settings.url)
-    return {"request": trip, **json.loads(answer)["etas"][0]}
-
-
-def _get(url: str, body: bytes | None = None) -> bytes | None:
-    request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - our own address
-            content: bytes = response.read()
-            return content
-    except (OSError, urllib.error.URLError):
-        return None
+def _zones(settings: Settings) -> Sequence[str]:
+    champion = ArtifactStore(settings.artifacts).path(MODEL, _routes(settings).champion)
+    return read_zones(champion / ZONES_FILE).ids
 
 
 def _summary(stack: Stack, settings: Settings) -> dict[str, Any]:
@@ -232,14 +235,19 @@ def _summary(stack: Stack, settings: Settings) -> dict[str, Any]:
 def _route(settings: Settings) -> str:
     if settings.state.startswith("sqlite") and not (settings.home / "state.db").exists():
         return ""
-    state = State(settings.state)
     try:
-        table = state.route_table(MODEL)
+        table = _routes(settings)
     except NotFound:
         return ""
+    return f"champion {MODEL}@{table.champion}, generation {table.generation}"
+
+
+def _routes(settings: Settings) -> RouteTable:
+    state = State(settings.state)
+    try:
+        return state.route_table(MODEL)
     finally:
         state.close()
-    return f"champion {MODEL}@{table.champion}, generation {table.generation}"
 
 
 def _tree(pid: int | None) -> list[psutil.Process]:
@@ -257,6 +265,10 @@ def _memory(processes: list[psutil.Process]) -> int:
         with contextlib.suppress(psutil.Error):
             total += process.memory_full_info().pss
     return total >> 20
+
+
+def _feature_store() -> Any:
+    return importlib.import_module("feature_repo.store")
 
 
 def _pipeline(name: str) -> Any:
