@@ -11,7 +11,7 @@ from shapely.errors import ShapelyError
 from adapters.artifact_store import ETA_FILE, GOLDEN_FILE, HEURISTIC_FILE, ZONES_FILE, Artifact
 from adapters.onnx_session import OnnxModel
 from adapters.tables import Golden, read_golden, read_heuristic, read_polygons, read_zones
-from contracts.errors import ArtifactInvalid, SchemaMismatch
+from contracts.errors import ArtifactInvalid, DataRefused, SchemaMismatch
 from contracts.features import ETA_SCHEMA
 from contracts.heuristic import PairMedian
 from contracts.manifest import ModelManifest
@@ -51,7 +51,7 @@ def load_artifact(artifact: Artifact, *, schema: FeatureSchema = ETA_SCHEMA, thr
         locator = Locator(zones, read_polygons(artifact.files[ZONES_FILE]))
         heuristic = read_heuristic(artifact.files[HEURISTIC_FILE])
         golden = read_golden(artifact.files[GOLDEN_FILE], schema.names)
-    except (SchemaMismatch, ShapelyError, ValueError) as error:  # pyarrow's errors of content are ValueErrors
+    except (DataRefused, SchemaMismatch, ShapelyError, ValueError) as error:
         raise ArtifactInvalid(name, "content", str(error)) from error
     if not zones.ids:
         raise ArtifactInvalid(name, "content", "zones.parquet has no zone")
