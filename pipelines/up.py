@@ -68,9 +68,9 @@ def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[s
 
 def _start(stack: Stack, settings: Settings, *, progress: bool) -> dict[str, Any]:
     _check_ports(settings)
-    private_folder(stack.sockets)
     if settings.redis_url:  # Feast takes fewer URLs than the replicas do: better told before than after training
         _feature_store().redis_connection(settings.redis_url)
+    private_folder(stack.sockets)
     _prepare(stack.home, settings, progress=progress)
     _say(progress, "starting Valkey, HAProxy and Ray Serve")
     try:
