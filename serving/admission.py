@@ -65,7 +65,7 @@ class Admission:
         """Give the place back, after `latency_s` in all, of which `busy_s` held the processor."""
         crowded = self.in_flight * 2 >= self.limit
         self.in_flight -= 1
-        self.service_s += (busy_s - self.service_s) * (0.1 if self.service_s else 1.0)
+        self.service_s += (busy_s - self.service_s) * 0.1  # from nothing: a first request is slow for its own reasons
         latency_ms = max(latency_s * 1e3, 1e-3)
         self._samples = min(self._samples + 1, LONG_WINDOW)
         self._long_ms += (latency_ms - self._long_ms) / self._samples
