@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -163,9 +163,18 @@ def _fill_online_store(home: Path, redis_url: str, *, progress: bool) -> None:
     _pipeline("materialize").materialize(home, store, datetime.now(UTC))
 
 
+def stack_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the stack's processes inherit.
+
+    Training and filling import Feast, which turns prometheus_client's multi-process mode on for this process and its
+    children: every count would go to a file, and processes with the same number would share it.
+    """
+    return {name: value for name, value in environ.items() if not name.upper().startswith("PROMETHEUS_MULTIPROC")}
+
+
 def _spawn(stack: Stack, settings: Settings) -> None:
     log_path(stack.run).touch(mode=0o600)
-    environ = {**os.environ, f"{PREFIX}HOME": str(stack.home), "TANDEM_STACK_ID": stack.id}
+    environ = stack_environ(os.environ) | {f"{PREFIX}HOME": str(stack.home), "TANDEM_STACK_ID": stack.id}
     with log_path(stack.run).open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "pipelines.stack"],

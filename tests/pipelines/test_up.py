@@ -25,7 +25,7 @@ from pipelines.ask import answers, one_eta
 from pipelines.layout import MODEL
 from pipelines.stack import NotPrivate, Stack, UnderWay, alone, private_folder
 from pipelines.supervisor import MARKER
-from pipelines.up import _zones, down, up
+from pipelines.up import _zones, down, stack_environ, up
 from serving.settings import Settings
 from tests.fakes import tiny_artifact
 
@@ -154,3 +154,9 @@ def test_a_refused_first_eta_says_why(refusing: str) -> None:
     with pytest.raises(Unavailable, match="refused"):
         one_eta(nobody, ["1", "2"])
     assert not answers(nobody)
+
+
+def test_the_stack_does_not_inherit_feasts_metrics_files() -> None:
+    """Importing Feast sets the variable in `up`; a replica that inherited it would count into shared files."""
+    inherited = {"PATH": "/bin", "PROMETHEUS_MULTIPROC_DIR": "x", "PROMETHEUS_MULTIPROCESS_DIR": "x"}
+    assert stack_environ(inherited) == {"PATH": "/bin"}
