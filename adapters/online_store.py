@@ -105,8 +105,10 @@ class SqliteOnlineStore:
 
     async def read(self, wanted: Wanted) -> list[Row]:
         """See OnlineStore."""
+        distinct = list(dict.fromkeys(wanted))
         try:
-            return await asyncio.to_thread(self._read, wanted)
+            rows = dict(zip(distinct, await asyncio.to_thread(self._read, distinct), strict=True))
+            return [rows[one] for one in wanted]
         except sqlite3.Error as error:
             raise Unavailable("online store", "features_unavailable", str(error)) from error
 
@@ -169,6 +171,7 @@ def decode_double(value: bytes | None) -> float:
     return number
 
 
+@lru_cache(maxsize=8192)  # rows that were written together share one
 def decode_timestamp(value: bytes | None) -> float:
     """A Timestamp message in epoch seconds; NaN where it is missing."""
     if not value:

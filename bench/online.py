@@ -23,9 +23,9 @@ from adapters.valkey import EmbeddedValkey, embedded_valkey
 from bench.exercise import Exercise
 from bench.feast_views import feature_store
 from bench.vectors import POOL
-from contracts.features import ANY, ETA_SCHEMA, LIVE_VIEWS, LOOKUPS, VIEWS
+from contracts.features import ANY, LIVE_VIEWS, LOOKED_UP, LOOKUPS, VIEWS
 from contracts.schema import Floats, ViewSpec
-from contracts.transforms import trip_columns, trip_keys
+from contracts.transforms import trip_keys, trip_vectors
 from contracts.trips import CITY
 from contracts.zones import Zones, pair_key
 
@@ -63,8 +63,9 @@ class Online:
         at = np.round(time.time() + rng.uniform(*AHEAD_S, POOL), 3)
         origins, destinations = [self.zones.ids[i] for i in pickup], [self.zones.ids[i] for i in dropoff]
         keys = trip_keys(origins, destinations, at)
-        columns = trip_columns(self.zones, pickup, dropoff, at, self._looked_up(keys))
-        expected_s = model.run(ETA_SCHEMA.to_matrix(columns, POOL))[0]
+        looked_up = self._looked_up(keys)
+        values = np.array([looked_up[name] for name in LOOKED_UP])
+        expected_s = model.run(trip_vectors(self.zones, pickup, dropoff, at, values))[0]
         trips = [
             {"pickup": {"zone": a}, "dropoff": {"zone": b}, "at": datetime.fromtimestamp(t, UTC).isoformat()}
             for a, b, t in zip(origins, destinations, at.tolist(), strict=True)

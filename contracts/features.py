@@ -62,6 +62,15 @@ LOOKUPS: Final[tuple[Lookup, ...]] = (
     Lookup("dropoff_hour", "zone_hour_stats"),
 )
 
+LOOKED_UP: Final[tuple[str, ...]] = tuple(
+    f"{lookup.role}.{feature}"
+    for lookup in LOOKUPS
+    for view in VIEWS
+    if view.name == lookup.view
+    for feature in view.features
+)
+"""All looked-up columns of a trip, ``role.feature``, in their order."""
+
 OFFSET: Final = "expected_log_s"
 """The entry, in ln seconds, that a model's output is added to: duration = exp(output + vector[OFFSET])."""
 

@@ -79,7 +79,13 @@ class FeatureSchema:
             if feature.name not in columns:
                 raise SchemaMismatch("feature columns", f"no {feature.name!r}", f"all of schema {self.name!r}")
             matrix[i] = columns[feature.name]
-        np.clip(matrix, self._low, self._high, out=matrix)
+        return self.clipped(matrix)
+
+    def clipped(self, rows: npt.NDArray[np.floating]) -> Matrix:
+        """Build the float32 matrix [n, features] from all features' rows [features, n], in their order."""
+        matrix = rows.astype(np.float32)
+        np.maximum(matrix, self._low, out=matrix)  # NaN stays NaN in both
+        np.minimum(matrix, self._high, out=matrix)
         return np.ascontiguousarray(matrix.T)
 
     @cached_property

@@ -12,20 +12,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from contracts.features import ANY, DAY_PARTS, LONG_WINDOWS_S, OFFSET, SHORT_WINDOWS_S
+from contracts.distance import typical_log_s
+from contracts.features import ANY, DAY_PARTS, ETA_SCHEMA, LOOKED_UP, OFFSET
 from contracts.local_time import DAY_S, HOUR_S, Ints, hour_of_week, local_time
-from contracts.schema import Floats
+from contracts.schema import Floats, Matrix
 from contracts.trips import CITY, CITY_TZ
-from contracts.zones import Positions, Zones, pair_key
-
-EARTH_RADIUS_M: Final = 6_371_008.8
-
-# Where nothing else is known: minutes that a trip takes by straight-line kilometres. All that is learned of a place is
-# relative to it, so its level does not matter where there are trips; its bend does where there are few.
-_TYPICAL_KM: Final = np.array([0.0, 0.5, 1.25, 1.75, 2.5, 3.5, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 60.0])
-_TYPICAL_LOG_S: Final = np.log(
-    60.0 * np.array([5.0, 5.8, 6.9, 8.1, 10.7, 13.6, 17.5, 21.5, 26.2, 33.0, 40.0, 50.0, 80.0])
-)
+from contracts.zones import PAIR_GEOMETRY, Positions, Zones, pair_key
 
 # Trips that an average has to gather before it outweighs what it is shrunk towards.
 _PAIR_PRIOR: Final = 3.0
@@ -38,27 +30,54 @@ _ZONE_WINDOWS: Final = {"30m": 5.0, "60m": 5.0, "1d": 10.0, "7d": 10.0}
 # How much of a pair's deviation in this part of the day lasts: the slope of a regression on later trips.
 _PART_SLOPE: Final = 0.7
 
-_CITY_WINDOWS: Final = (*SHORT_WINDOWS_S, *LONG_WINDOWS_S)
-
-_ZONE_LIVE: Final = tuple((role, window) for role in ("pickup", "dropoff") for window in _ZONE_WINDOWS)
-_ZONE_LIVE_PRIOR: Final = np.array([[_ZONE_WINDOWS[window]] for _, window in _ZONE_LIVE])
-_HOUR_ROLES: Final = ("city_hour", "pickup_hour", "dropoff_hour")
-
 # The part that began last, round the clock.
 _PART_OF_HOUR: Final = np.argmin((np.arange(24)[:, None] - np.array(list(DAY_PARTS.values()))) % 24, axis=1)
 
 
-def haversine_m(lat: Floats, lon: Floats, to_lat: Floats, to_lon: Floats) -> Floats:
-    """Great-circle metres between points in degrees."""
-    lat, lon, to_lat, to_lon = np.radians(lat), np.radians(lon), np.radians(to_lat), np.radians(to_lon)
-    half = np.sin((to_lat - lat) / 2) ** 2 + np.cos(lat) * np.cos(to_lat) * np.sin((to_lon - lon) / 2) ** 2
-    metres: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half))
-    return metres
+# Where things stand in the rows that a vector is made of: geometry, calendar, all that is looked up, then this trip's
+# part of the day, and a row of zeros to subtract where there is nothing to.
+_CALENDAR: Final = ("hour", "weekday", "day_sin", "week_sin", "day_cos", "week_cos")
+_NAMES: Final = (*PAIR_GEOMETRY, *_CALENDAR, *LOOKED_UP, "part.weight", "part.log_excess", "zero")
+_ROW: Final = {name: i for i, name in enumerate(_NAMES)}
+_PART_WEIGHT: Final = np.array([LOOKED_UP.index(f"pair.weight_{name}") for name in DAY_PARTS])
+_PART_EXCESS: Final = np.array([LOOKED_UP.index(f"pair.log_excess_{name}") for name in DAY_PARTS])
+
+# Log-ratios that are shrunk towards zero: name, mean, what it is relative to, weight, prior.
+_ROLES: Final = ("pickup", "dropoff")
+_RATIOS: Final[tuple[tuple[str, str, str, str, float], ...]] = (
+    *((role, f"{role}.log_excess", "zero", f"{role}.weight", _ZONE_PRIOR) for role in ("outbound", "inbound")),
+    ("part_log_ratio", "part.log_excess", "pair.log_excess", "part.weight", _PART_PRIOR),
+    *(
+        (f"{role}_log_ratio", f"{role}.log_ratio", "zero", f"{role}.weight", _HOUR_PRIOR)
+        for role in ("city_hour", "pickup_hour", "dropoff_hour")
+    ),
+    # A zone relative to the city: a slow zone and a city that slows down are two things.
+    *(
+        (f"{role}_log_ratio_{w}", f"{role}.log_ratio_{w}", f"city.log_ratio_{w}", f"{role}.count_{w}", prior)
+        for role in _ROLES
+        for w, prior in _ZONE_WINDOWS.items()
+    ),
+)
+_MEAN: Final = np.array([_ROW[mean] for _, mean, _, _, _ in _RATIOS])
+_BASE: Final = np.array([_ROW[base] for _, _, base, _, _ in _RATIOS])
+_WEIGHT: Final = np.array([_ROW[weight] for _, _, _, weight, _ in _RATIOS])
+_PRIOR: Final = np.array([[prior] for _, _, _, _, prior in _RATIOS])
+_LIVE: Final = len(_RATIOS) - len(_ROLES) * len(_ZONE_WINDOWS)  # the first of the zones' live ratios
+_RATIO: Final = {ratio[0]: i for i, ratio in enumerate(_RATIOS)}
+_WEIGHTS: Final = {"pair_weight": "pair.weight", "reverse_weight": "reverse.weight", "part_weight": "part.weight"}
+_WEIGHTS_AT: Final = np.array([_ROW[name] for name in _WEIGHTS.values()])
+# What is shrunk towards those: the pair towards its zones, the city's last hour towards the usual one of this hour.
+_LEVEL_MEAN: Final = np.array([_ROW["pair.log_excess"], _ROW["city.log_ratio_60m"]])
+_LEVEL_WEIGHT: Final = np.array([_ROW["pair.weight"], _ROW["city.count_60m"]])
+_LEVEL_PRIOR: Final = np.array([[_PAIR_PRIOR], [_CITY_LIVE_PRIOR]])
 
 
-def typical_log_s(distance_m: Floats) -> Floats:
-    """Natural log of the seconds that a trip of this straight-line distance takes where nothing else is known."""
-    return np.interp(distance_m / 1000.0, _TYPICAL_KM, _TYPICAL_LOG_S)
+def _vector_rows() -> npt.NDArray[np.intp]:
+    """Where each entry of the vector comes from."""
+    made = (*_RATIO, *_WEIGHTS, "reference_log_s", OFFSET)
+    place = _ROW | {name: len(_NAMES) + i for i, name in enumerate(made)}
+    # An entry that is looked up as it is has the column's name: `pair_spread` is `pair.spread`.
+    return np.array([place[name] if name in place else _ROW[name.replace("_", ".", 1)] for name in ETA_SCHEMA.names])
 
 
 def shrink(mean: Floats, weight: Floats, towards: Floats | float, prior: Floats | float) -> Floats:
@@ -104,88 +123,54 @@ def trip_keys(pickup: Sequence[str], dropoff: Sequence[str], at: Floats) -> dict
     }
 
 
-def trip_columns(
-    zones: Zones, pickup: Positions, dropoff: Positions, at: Floats, looked_up: Mapping[str, Floats]
-) -> dict[str, Floats]:
-    """The vector's columns by name, for positions of zones, start times and all looked-up columns."""
-    lat, lon, to_lat, to_lon = zones.lat[pickup], zones.lon[pickup], zones.lat[dropoff], zones.lon[dropoff]
-    distance_m = haversine_m(lat, lon, to_lat, to_lon)
+def trip_vectors(zones: Zones, pickup: Positions, dropoff: Positions, at: Floats, looked_up: Floats) -> Matrix:
+    """The model's vectors, float32 [n, features], for positions of zones, start times and all looked-up columns.
+
+    `looked_up` is [columns, n] in the order of `LOOKED_UP`. The steps are few and wide: for one trip an operation on an
+    array costs what the operation costs, not what is in the array.
+    """
     local_s = local_time(CITY_TZ).seconds(at)
-    columns = {
-        "distance_km": distance_m / 1000.0,
-        "pickup_lat": lat,
-        "pickup_lon": lon,
-        "dropoff_lat": to_lat,
-        "dropoff_lon": to_lon,
-        **_bearing(lat, lon, to_lat, to_lon),
-        **_calendar(local_s),
-        **_pair(distance_m, looked_up, day_part((local_s % DAY_S // HOUR_S).astype(np.intp))),
-        **_hours(looked_up),
-        **_live(looked_up),
-    }
-    columns[OFFSET] = columns["reference_log_s"] + _PART_SLOPE * columns["part_log_ratio"] + _city_now(columns)
-    return columns
-
-
-def _bearing(lat: Floats, lon: Floats, to_lat: Floats, to_lon: Floats) -> dict[str, Floats]:
-    east, north = (to_lon - lon) * np.cos(np.radians(lat)), to_lat - lat
-    length = np.hypot(east, north)
-    length = np.where(length > 0, length, 1.0)
-    return {"bearing_sin": east / length, "bearing_cos": north / length}
-
-
-def _calendar(local_s: Floats) -> dict[str, Floats]:
     hour = local_s % DAY_S / HOUR_S
+    part = day_part(hour.astype(np.intp))
+    trips = np.arange(len(at))
+    rows = np.concatenate(
+        [
+            zones.pairs.of(pickup, dropoff),
+            _calendar(local_s, hour),
+            looked_up,
+            looked_up[_PART_WEIGHT[part], trips][None],
+            looked_up[_PART_EXCESS[part], trips][None],
+            np.zeros((1, len(at))),
+        ]
+    )
+    ratios = _relative(rows)
+    return ETA_SCHEMA.clipped(np.concatenate([rows, ratios, _levels(rows, ratios)])[_VECTOR])
+
+
+def _calendar(local_s: Floats, hour: Floats) -> Floats:
+    """Rows hour, weekday, day_sin, week_sin, day_cos, week_cos."""
     weekday = (local_s // DAY_S + 3) % 7
-    day, week = hour * (2 * np.pi / 24), (weekday * 24 + hour) * (2 * np.pi / 168)
-    return {
-        "hour": hour,
-        "weekday": weekday,
-        "day_sin": np.sin(day),
-        "day_cos": np.cos(day),
-        "week_sin": np.sin(week),
-        "week_cos": np.cos(week),
-    }
+    angles = np.array([hour * (2 * np.pi / 24), (weekday * 24 + hour) * (2 * np.pi / 168)])
+    return np.concatenate([[hour, weekday], np.sin(angles), np.cos(angles)])
 
 
-def _pair(distance_m: Floats, looked_up: Mapping[str, Floats], part: npt.NDArray[np.intp]) -> dict[str, Floats]:
-    rows = np.arange(len(part))
-    part_weight = np.array([looked_up[f"pair.weight_{name}"] for name in DAY_PARTS])[part, rows]
-    part_excess = np.array([looked_up[f"pair.log_excess_{name}"] for name in DAY_PARTS])[part, rows]
-    weights = np.array([looked_up["pair.weight"], looked_up["reverse.weight"], part_weight])
-    pair_weight, reverse_weight, known_part_weight = np.where(weights > 0, weights, 0.0)
-    return {
-        "reference_log_s": reference_log_s(distance_m, looked_up),
-        "pair_log_excess": looked_up["pair.log_excess"],
-        "pair_weight": pair_weight,
-        "pair_spread": looked_up["pair.spread"],
-        "reverse_log_excess": looked_up["reverse.log_excess"],
-        "reverse_weight": reverse_weight,
-        "part_log_ratio": shrink(part_excess - looked_up["pair.log_excess"], part_weight, 0.0, _PART_PRIOR),
-        "part_weight": known_part_weight,
-    }
+def _relative(rows: Floats) -> Floats:
+    """Rows of `_RATIOS`, then of `_WEIGHTS`."""
+    weight = rows[_WEIGHT]
+    shrunk = shrink(rows[_MEAN] - rows[_BASE], weight, 0.0, _PRIOR)
+    # Absent where the zone's window is absent, not where it is empty.
+    shrunk[_LIVE:][np.isnan(weight[_LIVE:])] = np.nan
+    known = rows[_WEIGHTS_AT]
+    return np.concatenate([shrunk, np.where(known > 0, known, 0.0)])
 
 
-def _hours(looked_up: Mapping[str, Floats]) -> dict[str, Floats]:
-    ratio = np.array([looked_up[f"{role}.log_ratio"] for role in _HOUR_ROLES])
-    weight = np.array([looked_up[f"{role}.weight"] for role in _HOUR_ROLES])
-    shrunk = shrink(ratio, weight, 0.0, _HOUR_PRIOR)
-    return {f"{role}_log_ratio": shrunk[i] for i, role in enumerate(_HOUR_ROLES)}
+def _levels(rows: Floats, ratios: Floats) -> Floats:
+    """Rows reference_log_s (see the function) and the offset: the reference, this part of the day, the city now."""
+    zones = 0.5 * (ratios[_RATIO["outbound"]] + ratios[_RATIO["inbound"]])
+    towards = np.array([zones, ratios[_RATIO["city_hour_log_ratio"]]])
+    pair, city_now = shrink(rows[_LEVEL_MEAN], rows[_LEVEL_WEIGHT], towards, _LEVEL_PRIOR)
+    reference = rows[_ROW["typical_log_s"]] + pair
+    return np.array([reference, reference + _PART_SLOPE * ratios[_RATIO["part_log_ratio"]] + city_now])
 
 
-def _live(looked_up: Mapping[str, Floats]) -> dict[str, Floats]:
-    """City and zones now; a zone relative to the city: a slow zone and a city that slows down are two things."""
-    columns = {f"city_log_ratio_{window}": looked_up[f"city.log_ratio_{window}"] for window in _CITY_WINDOWS}
-    columns["city_count_60m"] = looked_up["city.count_60m"]
-    city = np.array([looked_up[f"city.log_ratio_{window}"] for _, window in _ZONE_LIVE])
-    ratio = np.array([looked_up[f"{role}.log_ratio_{window}"] for role, window in _ZONE_LIVE])
-    count = np.array([looked_up[f"{role}.count_{window}"] for role, window in _ZONE_LIVE])
-    relative = shrink(ratio - city, count, 0.0, _ZONE_LIVE_PRIOR)
-    relative[np.isnan(count)] = np.nan
-    return columns | {f"{role}_log_ratio_{window}": relative[i] for i, (role, window) in enumerate(_ZONE_LIVE)}
-
-
-def _city_now(columns: Mapping[str, Floats]) -> Floats:
-    """The city's log-ratio of the last hour, shrunk towards the usual one of this hour of the week."""
-    usual = columns["city_hour_log_ratio"]
-    return shrink(columns["city_log_ratio_60m"], columns["city_count_60m"], usual, _CITY_LIVE_PRIOR)
+_VECTOR: Final = _vector_rows()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contracts.distance import haversine_m, typical_log_s
 from contracts.features import (
     ANY,
     DAY_PARTS,
@@ -23,7 +24,7 @@ from contracts.features import (
 from contracts.heuristic import MIN_DISTANCE_M
 from contracts.local_time import DAY_S, HOUR_S, HOURS_A_WEEK, Ints, LocalTime, hour_of_week, local_time
 from contracts.schema import Floats
-from contracts.transforms import day_part, haversine_m, reference_log_s, typical_log_s
+from contracts.transforms import day_part, reference_log_s
 from contracts.trips import CITY, CITY_TZ
 from contracts.zones import Positions, Zones, pair_key
 from feature_repo.snapshots import Snapshots, daily_snapshots, mean_of

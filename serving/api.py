@@ -1,6 +1,7 @@
-"""HTTP in and out, and statuses; a raw ASGI application, since a framework would cost more than the model.
+"""HTTP's routes and statuses; no logic, and no framework, since one would cost more than the model.
 
-What answers the requests comes in as protocols, so that the application runs without Ray, a store or a model.
+What answers the requests comes in as protocols, so that the application runs without Ray, a store or a model. A handler
+returns its answer at once where it can, and something to await where it has to wait.
 """
 
 from __future__ import annotations
@@ -23,21 +24,20 @@ from contracts.messages import (
 )
 from serving import inference_http
 from serving.admission import Admission, Refusal
+from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.docs_page import DOCS_HTML, INDEX_HTML
+from serving.exchange import JSON, Answer, Request
 from serving.inference import InferenceService
-from serving.intake import BINARY, JSON, Message, Receive, Scope, deadline, json_size, read_body
+from serving.intake import BINARY, check_type, deadline, json_size
 from serving.openapi import openapi_document
 from serving.problems import PROBLEM_JSON, Refused, decode_error, encode_problem
 from serving.telemetry import Telemetry
 
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 T = TypeVar("T")
+Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
 
 _MODEL_PATH: Final = re.compile(r"/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(/(?P<verb>infer|ready))?\Z")
-
-
 _HTML: Final = b"text/html; charset=utf-8"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ _LOG: Final = logging.getLogger(__name__)
 class Estimator(Protocol):
     """The ETA use case."""
 
-    async def estimate(self, request: EtaRequest, call: Call) -> EtaResponse:
+    def estimate(self, request: EtaRequest, call: Call) -> EtaResponse | Awaitable[EtaResponse]:
         """Answer every trip within the call's deadline, or raise InvalidInput."""
         ...
 
@@ -62,20 +62,8 @@ class OutcomeSink(Protocol):
         ...
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A response before it is sent."""
-
-    status: int
-    body: bytes
-    content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-Handler = Callable[[Scope, Receive, Call], Awaitable[Answer]]
-
-
 class Api:
-    """The ASGI application of one replica."""
+    """The application of one replica, for `http1.HttpServer`."""
 
     def __init__(
         self,
@@ -113,53 +101,40 @@ class Api:
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
         }
 
-    def arrived(self, scope: Scope) -> None:
-        """Count a request that came in, and decide whether it is let in; the listener calls it before its turn."""
-        scope["arrived"] = time.perf_counter()
-        if scope["method"] == "POST":
-            scope["refusal"] = self._admission.enter(deadline_s=self._queue_s)
+    def arrived(self, request: Request) -> None:
+        """Count a request that came in, and decide whether it is let in, before its turn."""
+        if request.method == "POST":
+            request.refusal = self._admission.enter(deadline_s=self._queue_s)
+            request.admitted = request.refusal is None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection event; anything but HTTP is left alone."""
-        if scope["type"] != "http":
-            return
-        if "arrived" not in scope:
-            self.arrived(scope)
-        call = Call()
-        answer = Answer(500, b"")
+    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
+        """See http1.Application."""
+        call = request.call = Call()
         try:
-            answer = await self._answer(scope, receive, call)
-            headers: Headers = [
-                (b"content-type", answer.content_type),
-                (b"content-length", b"%d" % len(answer.body)),
-                *answer.headers,
-            ]
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
-        finally:
-            now = time.perf_counter()
-            if scope.get("refusal", Refusal.LIMIT) is None:
-                self._admission.leave(now - scope["arrived"], now - call.started - call.waited_s)
-            self._telemetry.finished(self._label(scope["path"]), answer.status, now - scope["arrived"])
+            answer = self._dispatch(request, call)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            return _failed(request, error)
+        return answer if isinstance(answer, Answer) else _guarded(request, answer)
 
-    async def _answer(self, scope: Scope, receive: Receive, call: Call) -> Answer:
-        method, path = scope["method"], scope["path"]
-        try:
-            allowed, handler = self._route(path)
-            if method != allowed and not (allowed == "GET" and method == "HEAD"):
-                return _other_method(method, allowed)
-            refusal = scope.get("refusal")
-            if refusal is not None:
-                return self._refuse(refusal)
-            call.deadline = deadline(scope)
-            if call.left_s() <= 0:
-                return self._refuse(Refusal.DEADLINE)
-            return await handler(scope, receive, call)
-        except (Refused, TandemError) as error:
-            return _explained(error, open_inference=path.startswith("/v2/"))
-        except Exception:  # noqa: BLE001 - the last line of defence
-            _LOG.exception("%s %s failed", method, path)
-            return _problem(500, "the server failed; its log has the cause")
+    def answered(self, request: Request, answer: Answer) -> None:
+        """Give the place back and count; a request that never had its turn held nothing up."""
+        now, call = time.perf_counter(), request.call
+        spent = now - request.arrived
+        if request.admitted:
+            self._admission.leave(spent, now - call.started - call.waited_s if call else 0.0)
+        self._telemetry.finished(self._label(request.path), answer.status, spent)
+
+    def _dispatch(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
+        method = request.method
+        allowed, handler = self._route(request.path)
+        if method != allowed and not (allowed == "GET" and method == "HEAD"):
+            return _other_method(method, allowed)
+        if request.refusal is not None:
+            return self._refuse(request.refusal)
+        call.deadline = deadline(request)
+        if call.left_s() <= 0:
+            return self._refuse(Refusal.DEADLINE)
+        return handler(request, call)
 
     def _route(self, path: str) -> tuple[str, Handler]:
         route = self._routes.get(path)
@@ -185,65 +160,81 @@ class Api:
         wait = b"%d" % self._admission.retry_after_s()
         return _problem(429, f"overloaded ({refusal}); try again later", headers=((b"retry-after", wait),))
 
-    async def _eta(self, scope: Scope, receive: Receive, call: Call) -> Answer:
-        request = self._decode(self._eta_decoder, await call.waiting(read_body(scope, receive)))
-        answer = Answer(200, self._encode(await self._estimator.estimate(request, call)))
+    def _eta(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
+        check_type(request)
+        answer = self._estimator.estimate(self._decode(self._eta_decoder, request.body), call)
+        if isinstance(answer, EtaResponse):
+            return self._estimated(answer, call)
+        return self._awaited(answer, call)
+
+    async def _awaited(self, answer: Awaitable[EtaResponse], call: Call) -> Answer:
+        return self._estimated(await answer, call)
+
+    def _estimated(self, answer: EtaResponse, call: Call) -> Answer:
         self._telemetry.called(call)
-        return answer
+        return Answer(200, self._encode(answer))
 
     def _infer(self, name: str, number: str) -> Handler:
-        async def infer(scope: Scope, receive: Receive, call: Call) -> Answer:
+        def infer(request: Request, call: Call) -> Answer | Awaitable[Answer]:
             model = self._inference.model(name, number)
-            body = await call.waiting(read_body(scope, receive, binary=True))
+            check_type(request, binary=True)
             try:
-                answer, size = inference_http.infer(self._inference, model, body, json_size(scope), call)
+                asked = inference_http.read(request.body, json_size(request))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                raise decode_error(error, body) from None
-            self._telemetry.called(call)
-            if size < 0:
-                return Answer(200, answer)
-            return Answer(200, answer, BINARY, ((inference_http.BINARY_HEADER, b"%d" % size),))
+                raise decode_error(error, request.body) from None
+            outputs = self._inference.infer(model, asked.tensors, call, tuple(asked.wanted))
+            if isinstance(outputs, dict):
+                return self._inferred(model, asked, outputs, call)
+            return self._inferred_later(model, asked, outputs, call)
 
         return infer
 
-    def _model(self, name: str, number: str) -> Handler:
-        async def metadata(_scope: Scope, _receive: Receive, _call: Call) -> Answer:
-            return Answer(200, inference_http.model_metadata(self._inference, name, number))
+    async def _inferred_later(
+        self, model: LoadedModel, asked: inference_http.Asked, outputs: Awaitable[inference_http.Outputs], call: Call
+    ) -> Answer:
+        return self._inferred(model, asked, await outputs, call)
 
-        return metadata
+    def _inferred(
+        self, model: LoadedModel, asked: inference_http.Asked, outputs: inference_http.Outputs, call: Call
+    ) -> Answer:
+        self._telemetry.called(call)
+        answer, size = inference_http.write(model, asked, outputs)
+        if size < 0:
+            return Answer(200, answer)
+        return Answer(200, answer, BINARY, ((inference_http.BINARY_HEADER, b"%d" % size),))
+
+    def _model(self, name: str, number: str) -> Handler:
+        return lambda _request, _call: Answer(200, inference_http.model_metadata(self._inference, name, number))
 
     def _model_ready(self, name: str, number: str) -> Handler:
-        async def ready(_scope: Scope, _receive: Receive, _call: Call) -> Answer:
+        def ready(_request: Request, _call: Call) -> Answer:
             self._inference.model(name, number)
             return Answer(200, b'{"ready":true}')
 
         return ready
 
-    async def _record(self, scope: Scope, receive: Receive, call: Call) -> Answer:
-        request = self._decode(self._outcomes_decoder, await call.waiting(read_body(scope, receive)))
-        return Answer(200, self._encode(await self._outcomes.record(request, call)))
+    async def _record(self, request: Request, call: Call) -> Answer:
+        check_type(request)
+        outcomes = self._decode(self._outcomes_decoder, request.body)
+        return Answer(200, self._encode(await self._outcomes.record(outcomes, call)))
 
-    async def _health(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
+    def _health(self, _request: Request, _call: Call) -> Answer:
         return Answer(200, b'{"status":"alive"}')
 
-    async def _ready(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
+    async def _ready(self, _request: Request, _call: Call) -> Answer:
         if self.draining:
             raise Unavailable("replica", "draining")
         await self._estimator.check()
         return Answer(200, b'{"status":"ready"}')
 
-    async def _metrics(self, _scope: Scope, _receive: Receive, _call: Call) -> Answer:
+    def _metrics(self, _request: Request, _call: Call) -> Answer:
         body, content_type = self._telemetry.exposition()
         return Answer(200, body, content_type)
 
     @staticmethod
     def _static(body: bytes, content_type: bytes) -> Handler:
         answer = Answer(200, body, content_type)
-
-        async def serve(_scope: Scope, _receive: Receive, _call: Call) -> Answer:
-            return answer
-
-        return serve
+        return lambda _request, _call: answer
 
     @staticmethod
     def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -251,6 +242,20 @@ class Api:
             return decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise decode_error(error, body) from None
+
+
+async def _guarded(request: Request, answer: Awaitable[Answer]) -> Answer:
+    try:
+        return await answer
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        return _failed(request, error)
+
+
+def _failed(request: Request, error: Exception) -> Answer:
+    if isinstance(error, Refused | TandemError):
+        return _explained(error, open_inference=request.path.startswith("/v2/"))
+    _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _problem(500, "the server failed; its log has the cause")
 
 
 def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:

@@ -1,15 +1,21 @@
-"""A bounded cache with an early-refresh rule; it holds values and times, and starts nothing by itself."""
+"""A bounded cache of rows in one matrix, and an early-refresh rule; it holds values and times, and starts nothing.
+
+Rows lie side by side, so that all of a request's are found, judged and copied in a handful of array operations.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
+import numpy as np
+import numpy.typing as npt
+
+from contracts.schema import Floats
+
+Key = tuple[str, str]  # (entity, key)
+_EVICTED_AT_ONCE: Final = 16  # a sixteenth of the capacity: finding the least used costs a pass over all
 
 
 def refresh_early(now: float, expiry: float, delta: float, u: float, beta: float = 1.0) -> bool:
@@ -20,60 +26,83 @@ def refresh_early(now: float, expiry: float, delta: float, u: float, beta: float
     return now - delta * beta * math.log(u) >= expiry
 
 
-@dataclass(slots=True)
-class Entry(Generic[V]):
-    """A value, when it was stored, and until when it may be used."""
-
-    value: V
-    stored: float
-    expiry: float
-
-
-@dataclass
-class Cache(Generic[K, V]):
+class RowCache:
     """Least recently used out first; the TTL is spread by ±`jitter` so that keys stored together don't end together.
 
-    `uniform` gives draws from [0, 1). An entry past its expiry stays until it is pushed out: a stale value within
-    bounds is better than none when the store is gone.
+    `uniform` gives draws from [0, 1). A row past its expiry stays until it is pushed out: a stale value within bounds
+    is better than none when the store is gone. Rows shorter than `width` are filled up with NaN.
     """
 
-    capacity: int
-    ttl_s: float
-    uniform: Callable[[], float]
-    jitter: float = 0.1
-    hits: int = 0
-    misses: int = 0
-    evicted: int = 0
-    _entries: OrderedDict[K, Entry[V]] = field(default_factory=OrderedDict)
+    def __init__(self, capacity: int, width: int, uniform: Callable[[], float], *, jitter: float = 0.1) -> None:
+        self.capacity = capacity
+        self.hits = self.misses = self.evicted = 0
+        self._uniform = uniform
+        self._jitter = jitter
+        # One row more than there may be: a key that is not here has that one, which is always expired.
+        self._rows: Floats = np.full((capacity + 1, width), np.nan)
+        self._stored, self._expiry, self._used = np.full((3, capacity + 1), -np.inf)
+        self._slots: dict[Key, int] = {}
+        self._keys: list[Key | None] = [None] * capacity
+        self._free = list(range(capacity - 1, -1, -1))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._slots)
 
-    def get(self, key: K, now: float) -> Entry[V] | None:
-        """Return the entry that may still be used at `now`."""
-        entry = self._entries.get(key)
-        if entry is None or entry.expiry <= now:
-            self.misses += 1
-            return None
-        self._entries.move_to_end(key)
-        self.hits += 1
-        return entry
+    def get(self, keys: Sequence[Key], now: float) -> tuple[Floats, Floats]:
+        """Copies of the rows [k, width] and when each expires [k]; what is not after `now` is a miss."""
+        slots = self._find(keys)
+        expiry: Floats = self._expiry[slots]
+        hits = int(np.count_nonzero(expiry > now))
+        self.hits += hits
+        self.misses += len(keys) - hits
+        self._used[slots] = now
+        return self._rows[slots], expiry
 
-    def stale(self, key: K, now: float, bound_s: float) -> Entry[V] | None:
-        """Return the entry, expired or not, that was stored at most `bound_s` seconds ago."""
-        entry = self._entries.get(key)
-        return entry if entry is not None and now - entry.stored <= bound_s else None
+    def stale(self, keys: Sequence[Key], now: float, bound_s: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Copies of the rows [k, width], expired or not, and whether each was stored at most `bound_s` ago."""
+        slots = self._find(keys)
+        return self._rows[slots], now - self._stored[slots] <= bound_s
 
-    def put(self, key: K, value: V, now: float, ttl_s: float | None = None) -> None:
-        """Store a value, for a TTL of its own where one is given; beyond the capacity the least used goes."""
-        ttl = (self.ttl_s if ttl_s is None else ttl_s) * (1 + self.jitter * (2 * self.uniform() - 1))
-        self._entries[key] = Entry(value, now, now + ttl)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self.capacity:
-            self._entries.popitem(last=False)
-            self.evicted += 1
+    def put(self, key: Key, row: Sequence[float], now: float, ttl_s: float) -> None:
+        """Store a row; beyond the capacity the least used go."""
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = self._place()
+            self._keys[slot] = key
+        self._rows[slot, : len(row)] = row
+        self._rows[slot, len(row) :] = math.nan
+        self._stored[slot] = self._used[slot] = now
+        self._expiry[slot] = now + ttl_s * (1 + self._jitter * (2 * self._uniform() - 1))
 
-    def invalidate(self, key: K) -> None:
-        """Expire an entry now; it can still serve as a stale one."""
-        if (entry := self._entries.get(key)) is not None:
-            entry.expiry = float("-inf")
+    def invalidate(self, keys: Iterable[Key]) -> None:
+        """Expire rows now; they can still serve as stale ones."""
+        for key in keys:
+            if (slot := self._slots.get(key)) is not None:
+                self._expiry[slot] = -math.inf
+
+    def expire_all(self) -> None:
+        """Expire every row: something may have been written that nobody told of."""
+        self._expiry[:] = -math.inf
+
+    def ages(self, now: float) -> Floats:
+        """Seconds since each row was stored."""
+        stored = self._stored[: self.capacity]
+        ages: Floats = now - stored[np.isfinite(stored)]
+        return ages
+
+    def _find(self, keys: Sequence[Key]) -> npt.NDArray[np.intp]:
+        find, nowhere = self._slots.get, self.capacity
+        return np.array([find(key, nowhere) for key in keys], dtype=np.intp)
+
+    def _place(self) -> int:
+        if not self._free:
+            count = max(1, self.capacity // _EVICTED_AT_ONCE)
+            for slot in np.argsort(self._used[: self.capacity], kind="stable")[:count].tolist():
+                key = self._keys[slot]
+                if key is not None:
+                    del self._slots[key]
+                self._keys[slot] = None
+                self._stored[slot] = self._expiry[slot] = self._used[slot] = -math.inf
+                self._free.append(slot)
+            self.evicted += count
+        return self._free.pop()

@@ -1,6 +1,6 @@
 """The online store behind a cache: one flight a key, early refresh in the background, and stale before nothing.
 
-An `OnlineStore` around another. A row that the store does not have is cached like any other, but for less time.
+A row that the store does not have is cached like any other, but for less time.
 """
 
 from __future__ import annotations
@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from adapters.online_store import OnlineStore, Row, Wanted
+import numpy as np
+
+from adapters.online_store import OnlineStore, Row
 from contracts.clock import Clock
 from contracts.errors import Unavailable
+from contracts.schema import Floats
 from serving.breaker import Breaker
-from serving.cache import Cache, refresh_early
+from serving.cache import Key, RowCache, refresh_early
 
-Key = tuple[str, str]  # (entity, key)
 _GRACE_S: Final = 0.005
-_MISSING: Final[Row] = []
 _NEAR: Final = 20.0  # recomputations before expiry; an earlier refresh has a chance of e^-20
 
 
@@ -33,6 +34,16 @@ class CachePolicy:
     absent_ttl_s: float = 1.0
     stale_s: float = 300.0  # how old a row may be that stands in for a store that is gone
     deadline_s: float = 0.05
+    entity_ttl_s: Mapping[str, float] = field(default_factory=dict)  # where it is not `ttl_s`
+
+
+@dataclass(slots=True)
+class Found:
+    """Rows [k, width] in the order of the keys, and the positions of those that the cache does not have."""
+
+    rows: Floats
+    missing: list[int]
+    stale: bool = False  # rows past their time stood in for what the store did not give
 
 
 class CachedRows:
@@ -41,6 +52,7 @@ class CachedRows:
     def __init__(
         self,
         store: OnlineStore,
+        width: int,
         policy: CachePolicy,
         clock: Clock,
         *,
@@ -56,40 +68,52 @@ class CachedRows:
         self._flights: dict[Key, asyncio.Task[None]] = {}
         self._read_s = 0.001  # what a read takes, smoothed: XFetch's delta
         self.breaker = breaker or Breaker()
-        self.cache: Cache[Key, Row] = Cache(policy.capacity, policy.ttl_s, uniform)
+        self.cache = RowCache(policy.capacity, width, uniform)
         self.reads = 0
         self.stale_rows = 0
 
-    async def read(self, wanted: Wanted, within_s: float = math.inf) -> list[Row]:
-        """Rows in the order of (entity, key); raises Unavailable where the store fails and no row stands in.
+    def lookup(self, keys: Sequence[Key]) -> Found:
+        """Rows from the cache alone; those that expire soon may be refreshed in the background."""
+        now = self._clock.monotonic()
+        rows, expiry = self.cache.get(keys, now)
+        soonest = float(expiry.min()) if len(keys) else math.inf
+        if soonest - now >= _NEAR * self._read_s:
+            return Found(rows, [])
+        missing, soon = [], []
+        for i, end in enumerate(expiry.tolist()):
+            if end <= now:
+                missing.append(i)
+            elif refresh_early(now, end, self._read_s, 1.0 - self._uniform()):
+                soon.append(keys[i])
+        if soon and self._background():
+            self._launch(soon, now)
+        return Found(rows, missing)
+
+    async def fetch(self, keys: Sequence[Key], found: Found, within_s: float = math.inf) -> Floats:
+        """Fill in what is missing, in one read of the store; raises Unavailable where it fails and no row stands in.
 
         A caller with less time than the policy's deadline says so in `within_s`.
         """
-        now, get, near = self._clock.monotonic(), self.cache.get, _NEAR * self._read_s
-        rows: list[Row] = []
-        missing: list[Key] = []
-        soon: list[Key] = []
-        for key in wanted:
-            entry = get(key, now)
-            if entry is None:
-                rows.append(_MISSING)
-                missing.append(key)
-                continue
-            rows.append(entry.value)
-            if entry.expiry - now < near and refresh_early(now, entry.expiry, self._read_s, 1.0 - self._uniform()):
-                soon.append(key)
-        if soon and self._background():
-            self._launch(soon, now)
-        if not missing:
-            return rows
-        failure = await self._await(missing, now, within_s)
-        pairs = zip(wanted, rows, strict=True)
-        return [self._now_or_stale(key, failure) if row is _MISSING else row for key, row in pairs]
+        missing = [keys[i] for i in found.missing]
+        failure = await self._await(missing, self._clock.monotonic(), within_s)
+        rows, usable = self.cache.stale(missing, self._clock.monotonic(), self._policy.stale_s)
+        if not usable.all():
+            lost = missing[int(np.argmin(usable))]
+            raise failure or Unavailable("online store", "features_unavailable", f"no row of {lost}")
+        if failure:
+            self.stale_rows += len(missing)
+            found.stale = True
+        found.rows[found.missing] = rows
+        return found.rows
+
+    async def read(self, keys: Sequence[Key], within_s: float = math.inf) -> Floats:
+        """Rows [k, width] in the order of the keys, from the cache or the store; see `fetch`."""
+        found = self.lookup(keys)
+        return await self.fetch(keys, found, within_s) if found.missing else found.rows
 
     def invalidate(self, keys: Iterable[Key]) -> None:
         """Expire rows that were written anew; the next reader fetches them, one flight each."""
-        for key in keys:
-            self.cache.invalidate(key)
+        self.cache.invalidate(keys)
 
     async def close(self) -> None:
         """End what is under way and let the connection go."""
@@ -97,7 +121,7 @@ class CachedRows:
             flight.cancel()
         await self._store.close()
 
-    async def _await(self, missing: list[Key], now: float, within_s: float) -> Unavailable | None:
+    async def _await(self, missing: Sequence[Key], now: float, within_s: float) -> Unavailable | None:
         """Wait for the flights of the missing keys; returns why they are still missing."""
         if all(key in self._flights for key in missing) or self.breaker.allow(now):
             self._launch(missing, now)
@@ -116,7 +140,7 @@ class CachedRows:
     def _too_late(limit_s: float) -> Unavailable:
         return Unavailable("online store", "features_timeout", f"no answer within {limit_s * 1000:.0f} ms")
 
-    def _launch(self, keys: list[Key], now: float) -> None:
+    def _launch(self, keys: Sequence[Key], now: float) -> None:
         new = [key for key in dict.fromkeys(keys) if key not in self._flights]
         if not new:
             return
@@ -139,18 +163,15 @@ class CachedRows:
         self.breaker.record(ok=True, now=now)
         self._read_s += 0.1 * (now - started - self._read_s)
         for key, row in zip(keys, rows, strict=True):
-            absent = all(map(math.isnan, row))
-            self.cache.put(key, row, now, ttl_s=self._policy.absent_ttl_s if absent else None)
+            self.cache.put(key, row, now, self._ttl_s(key, row))
+
+    def _ttl_s(self, key: Key, row: Row) -> float:
+        ttl_s = self._policy.entity_ttl_s.get(key[0], self._policy.ttl_s)
+        # A number equals itself; comparing is a third of the price of asking math.isnan.
+        return ttl_s if any(value == value for value in row) else min(ttl_s, self._policy.absent_ttl_s)  # noqa: PLR0124
 
     def _landed(self, keys: list[Key], flight: asyncio.Task[None]) -> None:
         for key in keys:
             self._flights.pop(key, None)
         if not flight.cancelled():
             flight.exception()  # a background refresh that failed has no other listener
-
-    def _now_or_stale(self, key: Key, failure: Unavailable | None) -> Row:
-        entry = self.cache.stale(key, self._clock.monotonic(), self._policy.stale_s)
-        if entry is None:
-            raise failure or Unavailable("online store", "features_unavailable", f"no row of {key}")
-        self.stale_rows += failure is not None
-        return entry.value

@@ -1,45 +1,66 @@
-"""THE use case: a request's trips -> features -> the model, or the heuristic with the reason why."""
+"""THE use case: a request's trips -> route -> features -> the model, or the heuristic with the reason why.
+
+What is at hand is answered at once, without a task of its own; only a row that has to be read or hundreds of trips make
+the request wait.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import logging
 import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
-from adapters.onnx_session import Seconds
 from contracts.clock import Clock
-from contracts.errors import Unavailable
+from contracts.errors import InvalidInput, Unavailable
 from contracts.messages import Eta, EtaRequest, EtaResponse
-from serving.artifacts import LoadedModel
+from contracts.schema import Matrix
 from serving.call import Call
-from serving.features import FeatureReader
+from serving.features import FeatureReader, LookedUp, Looking
 from serving.request_ids import RequestIds
-from serving.routing import Routing
+from serving.routing import Route, Routing
+from serving.running import Outputs, run
 from serving.telemetry import Telemetry
 from serving.trips import TripFeatures, Trips, resolve
 
-ARM_CHAMPION: Final = "champion"
-MAX_INLINE_TRIPS: Final = 64
 # Longer than any trip that training has seen; a model that says so is out of its mind.
 MAX_ETA_S: Final = 4 * 3600.0
 _LOG: Final = logging.getLogger(__name__)
 _Estimate = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.floating]]
+_Mask = npt.NDArray[np.bool_]
 
 
 class Reason(enum.StrEnum):
-    """Why the heuristic answered; the first three are the reasons of features and route table when `Unavailable`."""
+    """Why an answer is less than it could be: the heuristic's, or from stale features.
+
+    The first three are the reasons of features and route table when `Unavailable`.
+    """
 
     FEATURES_TIMEOUT = "features_timeout"
     FEATURES_UNAVAILABLE = "features_unavailable"
     KILL_SWITCH = "kill_switch"
     MODEL_ERROR = "model_error"
     MODEL_OUTPUT = "model_output_invalid"
+    FEATURES_STALE = "features_stale"
+
+
+@dataclass(slots=True)
+class Work:
+    """One request on its way to an answer."""
+
+    route: Route
+    trips: Trips
+    now: float
+    unit: str
+    request_id: str
+    matrix: Matrix | None = None
+    looked_up: LookedUp | None = None
 
 
 class EtaService:
@@ -66,24 +87,28 @@ class EtaService:
         self._telemetry = telemetry
         self._clock = clock
 
-    async def estimate(self, request: EtaRequest, call: Call) -> EtaResponse:
+    def estimate(self, request: EtaRequest, call: Call) -> EtaResponse | Awaitable[EtaResponse]:
         """Answer in the order of the trips; raises InvalidInput, or Unavailable before any model is loaded."""
         now = self._clock.now()
-        model = self._routing.champion()
-        trips = resolve(request.trips, model.zones, model.locator, now)
+        request_id = self._request_ids.issue(now)
+        unit = request.unit if request.unit is not UNSET else request_id
+        route = self._routing.route(unit)
+        trips = resolve(request.trips, route.model.zones, route.model.locator, now)
+        work = Work(route, trips, now, unit, request_id)
         try:
-            estimate: _Estimate = await self._by_model(model, trips, now, call)
-            reason = Reason.MODEL_OUTPUT
-        except Unavailable as error:
-            estimate, reason = _nothing(len(trips.ids)), Reason(error.reason)
-        except Exception:  # noqa: BLE001 - whatever the model does, the caller gets an estimate
-            _LOG.exception("%s failed, the heuristic answers", model.name)
-            estimate, reason = _nothing(len(trips.ids)), Reason.MODEL_ERROR
-        failed = ~_sane(*estimate)
-        if failed.any():
-            estimate = self._by_heuristic(model, trips, estimate, failed)
-        self._count(model.name, failed, reason)
-        return EtaResponse(self._request_ids.issue(now), _answers(trips.ids, estimate, failed, model.name, reason))
+            self._routing.allow_model()
+            asked = time.perf_counter()
+            looking = self._features.begin(self._trips.keys(route.model.zones, trips))
+            if looking.found.missing:
+                return self._after_reading(work, looking, asked, call)
+            outputs = self._run(work, looking, asked, call)
+            if not isinstance(outputs, tuple):
+                return self._after_running(work, outputs)
+        except InvalidInput:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the model does, the caller gets an estimate
+            return self._failed(work, error)
+        return self._answered(work, outputs)
 
     async def check(self) -> None:
         """Let the champion answer a golden vector; raises Unavailable where it can't."""
@@ -91,60 +116,73 @@ class EtaService:
         if not _sane(*model.onnx.run(model.probe)).all():
             raise Unavailable("model", Reason.MODEL_OUTPUT, model.name)
 
-    async def _by_model(
-        self, model: LoadedModel, trips: Trips, now: float, call: Call
-    ) -> tuple[Seconds, Seconds, Seconds]:
-        self._routing.allow_model()
-        asked = time.perf_counter()
-        keys = self._trips.keys(model.zones, trips)
-        looked_up = await call.waiting(self._features.read(keys, trips.at, now, call.deadline - asked))
-        call.features_s = time.perf_counter() - asked
-        columns = self._trips.columns(model.zones, trips, looked_up)
-        matrix = self._trips.schema.to_matrix(columns, len(trips.ids))
-        asked = time.perf_counter()
-        # A few trips take less than a change of threads; hundreds would keep everyone else waiting.
-        few = len(matrix) <= MAX_INLINE_TRIPS
-        run = model.onnx.run
-        estimate = run(matrix) if few else await call.waiting(asyncio.to_thread(run, matrix))
-        call.model_s = time.perf_counter() - asked
-        return estimate
+    async def _after_reading(self, work: Work, looking: Looking, asked: float, call: Call) -> EtaResponse:
+        try:
+            await call.waiting(self._features.complete(looking, call.deadline - asked))
+            outputs = self._run(work, looking, asked, call)
+            if not isinstance(outputs, tuple):
+                outputs = await outputs
+        except Exception as error:  # noqa: BLE001 - see `estimate`
+            return self._failed(work, error)
+        return self._answered(work, outputs)
 
-    def _by_heuristic(
-        self, model: LoadedModel, trips: Trips, estimate: _Estimate, failed: npt.NDArray[np.bool_]
-    ) -> _Estimate:
-        seconds = self._trips.heuristic(model.heuristic, model.zones, trips)
+    async def _after_running(self, work: Work, outputs: Awaitable[Outputs]) -> EtaResponse:
+        try:
+            answered = await outputs
+        except Exception as error:  # noqa: BLE001 - see `estimate`
+            return self._failed(work, error)
+        return self._answered(work, answered)
+
+    def _run(self, work: Work, looking: Looking, asked: float, call: Call) -> Outputs | Awaitable[Outputs]:
+        work.looked_up = self._features.columns(looking, work.trips.at, work.now)
+        call.features_s = time.perf_counter() - asked
+        work.matrix = self._trips.vectors(work.route.model.zones, work.trips, work.looked_up.values)
+        return run(work.route.model.onnx, work.matrix, call)
+
+    def _answered(self, work: Work, outputs: Outputs) -> EtaResponse:
+        reason = Reason.FEATURES_STALE if work.looked_up and work.looked_up.stale else None
+        failed = ~_sane(*outputs)
+        estimate = self._by_heuristic(work, outputs, failed) if failed.any() else outputs
+        return self._respond(work, estimate, failed, Reason.MODEL_OUTPUT, reason)
+
+    def _failed(self, work: Work, error: Exception) -> EtaResponse:
+        if isinstance(error, Unavailable):
+            reason = Reason(error.reason)
+        else:
+            _LOG.error("%s failed, the heuristic answers", work.route.model.name, exc_info=error)
+            reason = Reason.MODEL_ERROR
+        rows = len(work.trips.ids)
+        failed, nothing = np.ones(rows, dtype=np.bool_), np.full(rows, np.nan)
+        estimate = self._by_heuristic(work, (nothing, nothing, nothing), failed)
+        return self._respond(work, estimate, failed, reason, None)
+
+    def _by_heuristic(self, work: Work, estimate: _Estimate, failed: _Mask) -> _Estimate:
+        model = work.route.model
+        seconds = self._trips.heuristic(model.heuristic, model.zones, work.trips)
         low, high = model.heuristic.interval(seconds)
         pairs = zip((seconds, low, high), estimate, strict=True)
         eta, low, high = (np.where(failed, fallback, answered) for fallback, answered in pairs)
         return eta, low, high
 
-    def _count(self, model: str, failed: npt.NDArray[np.bool_], reason: Reason) -> None:
+    def _respond(
+        self, work: Work, estimate: _Estimate, failed: _Mask, why: Reason, stale: Reason | None
+    ) -> EtaResponse:
+        model, arm = work.route.model.name, work.route.arm
+        of_model = stale.value if stale is not None else UNSET
+        eta, low, high = np.array(estimate, dtype=np.float64).round(2).tolist()
+        etas = [
+            Eta(name, e, lo, hi, model, arm, *(("fallback", why.value) if bad else ("model", of_model)))
+            for name, e, lo, hi, bad in zip(work.trips.ids, eta, low, high, failed.tolist(), strict=True)
+        ]
         fallbacks = int(np.count_nonzero(failed))
         if fallbacks < len(failed):
-            self._telemetry.estimated(model, ARM_CHAMPION, "model", "", len(failed) - fallbacks)
+            self._telemetry.estimated(model, arm, "model", stale or "", len(failed) - fallbacks)
         if fallbacks:
-            self._telemetry.estimated(model, ARM_CHAMPION, "fallback", reason, fallbacks)
+            self._telemetry.estimated(model, arm, "fallback", why.value, fallbacks)
+        return EtaResponse(work.request_id, etas)
 
 
-def _answers(
-    ids: list[str], estimate: _Estimate, failed: npt.NDArray[np.bool_], model: str, reason: Reason
-) -> list[Eta]:
-    eta, low, high = (np.round(column.astype(np.float64), 2).tolist() for column in estimate)
-    return [
-        Eta(name, e, lo, hi, model, ARM_CHAMPION, "fallback", reason.value)
-        if bad
-        else Eta(name, e, lo, hi, model, ARM_CHAMPION, "model", UNSET)
-        for name, e, lo, hi, bad in zip(ids, eta, low, high, failed.tolist(), strict=True)
-    ]
-
-
-def _sane(*estimate: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    eta, low, high = estimate
+def _sane(eta: npt.NDArray[np.floating], low: npt.NDArray[np.floating], high: npt.NDArray[np.floating]) -> _Mask:
     # Comparisons with NaN are false, so that NaN is never sane.
-    sane: npt.NDArray[np.bool_] = (low > 0) & (low <= eta) & (eta <= high) & (eta <= MAX_ETA_S) & np.isfinite(high)
+    sane: _Mask = (low > 0) & (low <= eta) & (eta <= high) & (eta <= MAX_ETA_S) & np.isfinite(high)
     return sane
-
-
-def _nothing(rows: int) -> _Estimate:
-    empty = np.full(rows, np.nan)
-    return empty, empty, empty

@@ -9,21 +9,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
-from adapters.online_store import Row, RowLayout, Wanted
+from adapters.online_store import RowLayout
 from contracts.errors import SchemaMismatch, Unavailable
 from contracts.schema import Floats, Lookup, ViewSpec
+from serving.cache import Key
+from serving.cached_rows import Found
 
 
 class Rows(Protocol):
     """The store's rows, in time."""
 
-    async def read(self, wanted: Wanted, within_s: float = math.inf) -> list[Row]:
-        """Rows in the order of (entity, key); raises Unavailable."""
+    def lookup(self, keys: Sequence[Key]) -> Found:
+        """Rows that are at hand."""
         ...
+
+    async def fetch(self, keys: Sequence[Key], found: Found, within_s: float = math.inf) -> Floats:
+        """Fill in the missing rows; raises Unavailable."""
+        ...
+
+
+@dataclass(slots=True)
+class Looking:
+    """A request's keys, and the rows that were at hand."""
+
+    keys: list[Key]
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """Values [columns, n] in the order of `FeatureReader.names`, and ages in seconds [lookups, n]; NaN is absent."""
+
+    values: Floats
+    ages_s: Floats
+    stale: bool = False  # rows past their time stood in for a store that is gone
 
 
 class FeatureReader:
@@ -39,7 +63,6 @@ class FeatureReader:
     ) -> None:
         self._rows = rows
         self._skew_s = future_skew_s
-        self._widths: Final = RowLayout(views).widths
         by_name = {view.name: view for view in views}
         unknown = [lookup.view for lookup in lookups if lookup.view not in by_name]
         if unknown:
@@ -48,57 +71,54 @@ class FeatureReader:
         self._plan(by_name, lookups, RowLayout(views).offsets)
 
     def _plan(self, views: Mapping[str, ViewSpec], lookups: Sequence[Lookup], offsets: Mapping[str, int]) -> None:
-        """Lay the rows of all roles side by side; then one gather and one comparison serve every column."""
-        starts: dict[str, int] = {}
-        width = 0
-        for role, entity in self._entities.items():
-            starts[role], width = width, width + self._widths[entity]
-        names, values, times, ttls = [], [], [], []
-        for lookup in lookups:
-            view, start = views[lookup.view], starts[lookup.role] + offsets[lookup.view]
-            for i, feature in enumerate(view.features):
+        """Say where each column stands in the rows [roles, n, width], so that one gather serves all of them."""
+        roles = {role: i for i, role in enumerate(self._entities)}
+        names, role_of, value_at, lookup_of = [], [], [], []
+        for number, lookup in enumerate(lookups):
+            for i, feature in enumerate(views[lookup.view].features):
                 names.append(f"{lookup.role}.{feature}")
-                values.append(start + 1 + i)
-                times.append(start)
-                ttls.append(view.ttl_s)
-        self._names = tuple(names)
-        self._values = np.array(values, dtype=np.intp)
-        self._times = np.array(times, dtype=np.intp)
-        self._ttls = np.array(ttls, dtype=np.float64)
+                role_of.append(roles[lookup.role])
+                value_at.append(offsets[lookup.view] + 1 + i)
+                lookup_of.append(number)
+        self.names = tuple(names)
+        self._role_of, self._value_at, self._lookup_of = np.array([role_of, value_at, lookup_of], dtype=np.intp)
+        self._time_role = np.array([roles[lookup.role] for lookup in lookups], dtype=np.intp)
+        self._time_at = np.array([offsets[lookup.view] for lookup in lookups], dtype=np.intp)
+        self._ttls = np.array([[views[lookup.view].ttl_s] for lookup in lookups])
+
+    def begin(self, keys: Mapping[str, Sequence[str]]) -> Looking:
+        """Look into the cache, for the keys [n] of every role."""
+        wanted = [(entity, key) for role, entity in self._entities.items() for key in keys[role]]
+        return Looking(wanted, self._rows.lookup(wanted))
+
+    async def complete(self, looking: Looking, within_s: float = math.inf) -> None:
+        """Read what was not at hand; raises Unavailable (``features_timeout`` or ``features_unavailable``)."""
+        if looking.found.missing:
+            await self._rows.fetch(looking.keys, looking.found, within_s)
+
+    def columns(self, looking: Looking, at: Floats, now: float) -> LookedUp:
+        """Values for start times [n] (epoch seconds).
+
+        Raises Unavailable (``features_unavailable``) where the store has no value for any of the trips: it was not
+        filled.
+        """
+        rows = looking.found.rows.reshape(len(self._entities), len(at), -1)
+        event_time = rows[self._time_role, :, self._time_at]
+        # Live values say nothing of a trip that starts long after them, however fresh they are now.
+        age_s = np.maximum(at, now) - event_time
+        present = (age_s <= self._ttls) & (event_time <= now + self._skew_s)
+        if not present.any():
+            detail = f"no current value in the rows of any of {len(at)} trips"
+            raise Unavailable("online store", "features_unavailable", detail)
+        values = rows[self._role_of, :, self._value_at]
+        values[~present[self._lookup_of]] = np.nan
+        age_s[~present] = np.nan
+        return LookedUp(values, age_s, looking.found.stale)
 
     async def read(
         self, keys: Mapping[str, Sequence[str]], at: Floats, now: float, within_s: float = math.inf
-    ) -> dict[str, Floats]:
-        """Columns [n] by name, for the keys [n] of every role and start times [n] (epoch seconds).
-
-        Raises Unavailable with reason ``features_timeout`` or ``features_unavailable``, the latter also where the store
-        answers and has no value for any of the trips: it was not filled.
-        """
-        if not self._names:
-            return {}
-        places: dict[tuple[str, str], int] = {}
-        positions = {
-            role: [places.setdefault((entity, key), len(places)) for key in keys[role]]
-            for role, entity in self._entities.items()
-        }
-        rows = await self._rows.read(list(places), within_s)
-        wide = np.array([_side_by_side(rows, of) for of in zip(*positions.values(), strict=True)])
-        return self._columns(wide, at, now)
-
-    def _columns(self, wide: Floats, at: Floats, now: float) -> dict[str, Floats]:
-        event_time = wide[:, self._times]
-        # Live values say nothing of a trip that starts long after them, however fresh they are now.
-        age_s = np.maximum(at, now)[:, None] - event_time
-        present = (age_s <= self._ttls) & (event_time <= now + self._skew_s)
-        if not present.any():
-            detail = f"no current value in the rows of any of {len(wide)} trips"
-            raise Unavailable("online store", "features_unavailable", detail)
-        values = np.where(present, wide[:, self._values], np.nan)
-        return dict(zip(self._names, values.T, strict=True))
-
-
-def _side_by_side(rows: Sequence[list[float]], positions: Sequence[int]) -> list[float]:
-    wide: list[float] = []
-    for position in positions:
-        wide += rows[position]
-    return wide
+    ) -> LookedUp:
+        """All of it: look, read what is missing, and judge."""
+        looking = self.begin(keys)
+        await self.complete(looking, within_s)
+        return self.columns(looking, at, now)

@@ -32,7 +32,7 @@ Context = Any  # grpc.aio.ServicerContext
 class Estimator(Protocol):
     """The ETA use case."""
 
-    async def estimate(self, request: EtaRequest, call: Call) -> EtaResponse:
+    def estimate(self, request: EtaRequest, call: Call) -> EtaResponse | Awaitable[EtaResponse]:
         """Answer every trip within the call's deadline, or raise InvalidInput."""
         ...
 
@@ -72,7 +72,8 @@ class GrpcApi:
         ]
 
     async def _predict(self, request: tandem.PredictRequest, call: Call) -> Message:
-        answer = await self._estimator.estimate(_eta_request(request), call)
+        estimated = self._estimator.estimate(_eta_request(request), call)
+        answer = estimated if isinstance(estimated, EtaResponse) else await estimated
         etas = (
             tandem.Eta(**{k: v for k, v in msgspec.structs.asdict(eta).items() if v is not msgspec.UNSET})
             for eta in answer.etas
@@ -106,7 +107,8 @@ class GrpcApi:
     async def _infer(self, request: oip.ModelInferRequest, call: Call) -> Message:
         model = self._inference.model(request.model_name, request.model_version)
         wanted = tuple(output.name for output in request.outputs)
-        answers = self._inference.infer(model, _inputs(request), call, wanted)
+        inferred = self._inference.infer(model, _inputs(request), call, wanted)
+        answers = inferred if isinstance(inferred, dict) else await inferred
         response = oip.ModelInferResponse(
             model_name=request.model_name, model_version=str(model.manifest.version), id=request.id
         )

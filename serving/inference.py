@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from contracts.schema import Matrix
 from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.routing import Routing
+from serving.running import Outputs, run
 
 SERVER: Final = "tandem"
 PLATFORM: Final = "onnx_onnxruntime"
@@ -82,8 +82,8 @@ class InferenceService:
 
     def infer(
         self, model: LoadedModel, inputs: Mapping[str, Tensor], call: Call, wanted: Sequence[str] = ()
-    ) -> dict[str, Tensor]:
-        """Run a version on ``features`` float32 [n, width]; returns the wanted outputs (all, if none), [n, 1].
+    ) -> dict[str, Tensor] | Awaitable[dict[str, Tensor]]:
+        """Run a version on ``features`` float32 [n, width]; gives the wanted outputs (all, if none), [n, 1].
 
         Raises InvalidInput for another tensor, another shape, more than 512 rows, or a row the model has no number for.
         """
@@ -96,13 +96,20 @@ class InferenceService:
         if matrix.ndim != 2 or matrix.shape[1] != model.onnx.width:  # noqa: PLR2004 - rows and entries
             raise InvalidInput("inputs[0].shape", f"is {list(matrix.shape)}, must be [n, {model.onnx.width}]")
         check_rows(matrix)
-        asked = time.perf_counter()
-        answers = dict(zip(OUTPUTS, model.onnx.run(matrix), strict=True))
-        call.model_s = time.perf_counter() - asked
-        finite = np.isfinite(answers[OUTPUTS[0]])
-        if not finite.all():
-            raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
-        return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
+        outputs = run(model.onnx, matrix, call)
+        return _named(outputs, wanted) if isinstance(outputs, tuple) else _named_later(outputs, wanted)
+
+
+def _named(outputs: Outputs, wanted: Sequence[str]) -> dict[str, Tensor]:
+    finite = np.isfinite(outputs[0])
+    if not finite.all():
+        raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
+    answers = dict(zip(OUTPUTS, outputs, strict=True))
+    return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
+
+
+async def _named_later(outputs: Awaitable[Outputs], wanted: Sequence[str]) -> dict[str, Tensor]:
+    return _named(await outputs, wanted)
 
 
 def check_rows(matrix: Matrix) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +13,11 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from contracts.errors import InvalidInput
 from contracts.messages import Id
 from serving.artifacts import LoadedModel
-from serving.call import Call
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
 
 BINARY_HEADER: Final = b"inference-header-content-length"
 Parameters = dict[str, Any]
+Outputs = dict[str, Tensor]
 
 
 class InferInput(Struct, frozen=True):
@@ -70,19 +71,28 @@ _NESTED: Final = msgspec.json.Decoder(list[list[float | None]])
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
-def infer(
-    service: InferenceService, model: LoadedModel, body: bytes, json_size: int | None, call: Call
-) -> tuple[bytes, int]:
-    """Answer an infer request; returns the body and the length of its JSON part (-1 where it is all JSON).
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An infer request as tensors, and what its caller wants of the answer."""
 
-    `json_size` is what the request says of its own JSON part. Raises InvalidInput or a msgspec error.
-    """
+    request: InferRequest
+    tensors: dict[str, Tensor]
+    wanted: dict[str, RequestedOutput]
+
+
+def read(body: bytes, json_size: int | None) -> Asked:
+    """Decode a request; `json_size` is what it says of its own JSON part. Raises InvalidInput or msgspec's errors."""
     if json_size is not None and not 0 <= json_size <= len(body):
         raise InvalidInput(BINARY_HEADER.decode(), f"is {json_size}, the body has {len(body)} bytes")
     request = _REQUEST.decode(body if json_size is None else body[:json_size])
-    inputs = _inputs(request, b"" if json_size is None else body[json_size:])
+    tensors = _inputs(request, b"" if json_size is None else body[json_size:])
     wanted = {} if request.outputs is UNSET else {output.name: output for output in request.outputs}
-    answers = service.infer(model, inputs, call, tuple(wanted))
+    return Asked(request, tensors, wanted)
+
+
+def write(model: LoadedModel, asked: Asked, answers: Outputs) -> tuple[bytes, int]:
+    """Encode the answer; returns the body and the length of its JSON part (-1 where it is all JSON)."""
+    request, wanted = asked.request, asked.wanted
     all_binary = _flag(request.parameters, "binary_data_output")
     outputs, tail = [], []
     for output, values in answers.items():

@@ -1,32 +1,27 @@
-"""A request as it comes in: its body, its deadline, and what its headers must say."""
+"""What a request says of itself: its deadline, the type of its body, how much of that is JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 
 from contracts.errors import InvalidInput
 from contracts.messages import MAX_BODY_BYTES
+from serving.exchange import JSON, Request
 from serving.inference_http import BINARY_HEADER
 from serving.problems import Refused
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-
-JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
 MAX_DEADLINE_MS: Final = 60_000
 _MAX_DIGITS: Final = 18
 
 
-def deadline(scope: Scope) -> float:
+def deadline(request: Request) -> float:
     """When the caller stops waiting (`deadline_ms` of the query), in `time.perf_counter` seconds."""
-    if not scope["query_string"]:
+    if not request.query:
         return math.inf
-    given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    given = parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)
     values = [value for name, value in given if name == "deadline_ms"]
     if not values:
         return math.inf
@@ -34,57 +29,30 @@ def deadline(scope: Scope) -> float:
     if number is None or not 1 <= number <= MAX_DEADLINE_MS:
         words = f"is {', '.join(values)[:100]!r}, must be one whole number from 1 to {MAX_DEADLINE_MS}"
         raise InvalidInput("deadline_ms", words)
-    arrived: float = scope["arrived"]
-    return arrived + number / 1000
+    return request.arrived + number / 1000
 
 
-def json_size(scope: Scope) -> int | None:
+def json_size(request: Request) -> int | None:
     """How much of an infer request is JSON, where tensors follow it."""
-    for name, value in scope["headers"]:
-        if name == BINARY_HEADER:
-            size = _number(value.decode("latin-1"))
-            if size is None or size > MAX_BODY_BYTES:
-                words = f"is {_text(value)!r}, must be a number of bytes, at most {MAX_BODY_BYTES}"
-                raise InvalidInput(name.decode(), words)
-            return size
-    return None
+    value = request.header(BINARY_HEADER)
+    if value is None:
+        return None
+    size = _number(value.decode("latin-1"))
+    if size is None or size > MAX_BODY_BYTES:
+        words = f"is {_text(value)!r}, must be a number of bytes, at most {MAX_BODY_BYTES}"
+        raise InvalidInput(BINARY_HEADER.decode(), words)
+    return size
 
 
-async def read_body(scope: Scope, receive: Receive, *, binary: bool = False) -> bytes:
-    """Read a JSON body, or where `binary` a JSON head and tensors after it.
-
-    Raises Refused for another type (415) or one over the limit (413), and stops reading there.
-    """
-    _check_headers(dict(scope["headers"]), binary=binary)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large(f"{len(body)} bytes")
-        return body
-    chunks, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "the request ended before its body")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
-            raise _too_large("longer")
-    return b"".join(chunks)
-
-
-def _check_headers(headers: dict[bytes, bytes], *, binary: bool) -> None:
-    encoding = headers.get(b"content-encoding", b"identity")
-    if encoding.strip().lower() != b"identity":
-        raise Refused(415, f"content-encoding is {_text(encoding)!r}, send plain JSON")
-    content_type = headers.get(b"content-type", b"")
+def check_type(request: Request, *, binary: bool = False) -> None:
+    """Raise Refused (415) for a body that is neither JSON nor, where `binary`, a JSON head and tensors after it."""
+    for name, value in request.headers:
+        if name == b"content-encoding" and value.strip().lower() != b"identity":
+            raise Refused(415, f"content-encoding is {_text(value)!r}, send plain JSON")
+    content_type = request.header(b"content-type") or b""
     # Clients of the Open Inference Protocol name no type for JSON.
     if content_type != JSON and not _is_json(content_type) and not (binary and content_type in (b"", BINARY)):
         raise Refused(415, f"content-type is {_text(content_type)!r}, must be 'application/json'")
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
-        raise _too_large(f"{_text(length)} bytes")
 
 
 def _number(text: str) -> int | None:
@@ -100,10 +68,3 @@ def _is_json(content_type: bytes) -> bool:
 
 def _text(value: bytes) -> str:
     return value[:100].decode("latin-1")
-
-
-def _too_large(size: str) -> Refused:
-    # The rest of the body stays unread, so the connection can't carry another request.
-    return Refused(
-        413, f"the body is {size}, at most {MAX_BODY_BYTES} bytes are read", headers=((b"connection", b"close"),)
-    )

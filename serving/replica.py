@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.artifact_store import ArtifactStore
-from adapters.online_store import OnlineStore, RedisOnlineStore, SqliteOnlineStore
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
 from adapters.state import State
 from contracts.clock import SystemClock
 from contracts.errors import ArtifactInvalid
-from contracts.features import LOOKUPS, VIEWS
+from contracts.features import LOOKUPS, STATISTICS_TTL_S, VIEWS
 from serving.admission import Admission
 from serving.api import Api
 from serving.artifacts import LoadedModel, load_artifact
@@ -76,8 +76,10 @@ def compose(settings: Settings) -> Replica:
         absent_ttl_s=min(1.0, settings.feature_cache_ttl_s),
         stale_s=settings.feature_stale_s,
         deadline_s=settings.feature_deadline_ms / 1000,
+        entity_ttl_s=dict.fromkeys(_statistics(), settings.feature_cache_statistics_ttl_s),
     )
-    rows = CachedRows(_online_store(settings), policy, clock, background=admission.has_room)
+    width = max(RowLayout(VIEWS).widths.values())
+    rows = CachedRows(_online_store(settings), width, policy, clock, background=admission.has_room)
     features = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=settings.future_skew_s)
     request_ids = RequestIds(state.secret("request_ids"))
     estimator = EtaService(
@@ -94,6 +96,11 @@ def compose(settings: Settings) -> Replica:
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
     _watch(telemetry, admission, rows)
     return Replica(api, grpc_api, estimator, routing, admission, state, settings.route_poll_ms / 1000)
+
+
+def _statistics() -> set[str]:
+    """Entities of which nothing is live: their rows change when history is materialized, not by the minute."""
+    return {view.entity for view in VIEWS} - {view.entity for view in VIEWS if view.ttl_s < STATISTICS_TTL_S}
 
 
 def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows) -> None:

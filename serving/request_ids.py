@@ -11,6 +11,9 @@ from typing import Final
 
 _TIME, _RANDOM, _MAC = 6, 6, 8  # bytes; 20 in all, 32 characters
 _CHARACTERS: Final = 32
+_POOL: Final = 4096  # random bytes fetched at a time: asking the kernel costs more than all the rest of an id
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"  # base32hex: sorts like the bytes
+_PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
 
 
 class RequestIds:
@@ -18,11 +21,15 @@ class RequestIds:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._random = b""
 
     def issue(self, now: float) -> str:
         """A new id at epoch seconds `now`."""
-        body = int(now * 1000).to_bytes(_TIME, "big") + os.urandom(_RANDOM)
-        return base64.b32hexencode(body + self._mac(body)).decode().lower()
+        if len(self._random) < _RANDOM:
+            self._random = os.urandom(_POOL)
+        body = int(now * 1000).to_bytes(_TIME, "big") + self._random[:_RANDOM]
+        self._random = self._random[_RANDOM:]
+        return _encode(body + self._mac(body))
 
     def issued(self, request_id: str) -> bool:
         """Whether this is one of ours, to the letter's case: it is a key where outcomes are counted once."""
@@ -36,3 +43,9 @@ class RequestIds:
 
     def _mac(self, body: bytes) -> bytes:
         return hashlib.blake2b(body, digest_size=_MAC, key=self._secret).digest()
+
+
+def _encode(raw: bytes) -> str:
+    """Base32hex in lower case of 20 bytes, two characters at a time; the standard library takes five times as long."""
+    number = int.from_bytes(raw, "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(8 * len(raw) - 10, -1, -10)])

@@ -10,8 +10,19 @@ from typing import Final
 from contracts.errors import TandemError, Unavailable
 from contracts.routes import RouteTable
 from serving.artifacts import LoadedModel
+from serving.traffic import choose, shadowed
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The version that answers a request, and its arm."""
+
+    model: LoadedModel
+    arm: str
+    generation: int
+    shadow: LoadedModel | None  # runs after the reply, unseen
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,14 @@ class Routing:
         """The champion; raises Unavailable before the first table."""
         current = self._current()
         return current.models[current.table.champion]
+
+    def route(self, unit: str) -> Route:
+        """Which version answers an experiment unit, and which shadows it; raises Unavailable before the first table."""
+        current = self._current()
+        table = current.table
+        version, arm = choose(table, unit)
+        shadow = shadowed(table, unit) if table.shadow is not None else None
+        return Route(current.models[version], arm, table.generation, None if shadow is None else current.models[shadow])
 
     def allow_model(self) -> None:
         """Raise Unavailable while the kill switch is on."""

@@ -44,6 +44,9 @@ class Settings:
     state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
     feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
     feature_cache_ttl_s: float = _setting(5.0, "how long a replica uses a row it has read", low=0.01, high=3600)
+    feature_cache_statistics_ttl_s: float = _setting(
+        60.0, "the same for rows that change only when history is materialized", low=0.01, high=86_400
+    )
     feature_cache_rows: int = _setting(50_000, "most rows a replica keeps", low=8192, high=10_000_000)
     feature_stale_s: float = _setting(300.0, "oldest row that stands in when the store is gone", low=0, high=86_400)
     queue_ms: float = _setting(15.0, "longest expected wait; what would wait longer is turned away", low=1, high=10_000)

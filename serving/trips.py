@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import UNSET
 
 from contracts.errors import InvalidInput
@@ -15,8 +14,8 @@ from contracts.features import ETA_SCHEMA
 from contracts.heuristic import PairMedian
 from contracts.local_time import DAY_S, HOUR_S, local_time
 from contracts.messages import MAX_AT_OFFSET_S, Place, TripRequest
-from contracts.schema import FeatureSchema, Floats
-from contracts.transforms import haversine_m, trip_columns, trip_keys
+from contracts.schema import FeatureSchema, Floats, Matrix
+from contracts.transforms import trip_keys, trip_vectors
 from contracts.trips import CITY_TZ
 from contracts.zones import Positions, Zones, pair_keys
 from serving.places import Locator
@@ -41,8 +40,8 @@ class TripFeatures(Protocol):
         """The store's keys [n] for every role that is looked up."""
         ...
 
-    def columns(self, zones: Zones, trips: Trips, looked_up: Mapping[str, Floats]) -> Mapping[str, npt.ArrayLike]:
-        """The vector's columns [n] by name."""
+    def vectors(self, zones: Zones, trips: Trips, looked_up: Floats) -> Matrix:
+        """The model's vectors [n, features] from all looked-up columns [columns, n]."""
         ...
 
     def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
@@ -60,14 +59,14 @@ class CityTrips:
         ids = zones.ids
         return trip_keys([ids[i] for i in trips.pickup], [ids[i] for i in trips.dropoff], trips.at)
 
-    def columns(self, zones: Zones, trips: Trips, looked_up: Mapping[str, Floats]) -> Mapping[str, npt.ArrayLike]:
+    def vectors(self, zones: Zones, trips: Trips, looked_up: Floats) -> Matrix:
         """See TripFeatures."""
-        return trip_columns(zones, trips.pickup, trips.dropoff, trips.at, looked_up)
+        return trip_vectors(zones, trips.pickup, trips.dropoff, trips.at, looked_up)
 
     def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
         """See TripFeatures."""
         ids, start, end = zones.ids, trips.pickup, trips.dropoff
-        distance_m = haversine_m(zones.lat[start], zones.lon[start], zones.lat[end], zones.lon[end])
+        distance_m = zones.pairs.of(start, end)[0] * 1000.0
         hour = (local_time(CITY_TZ).seconds(trips.at) % DAY_S // HOUR_S).astype(np.intp)
         return heuristic.predict(pair_keys([ids[i] for i in start], [ids[i] for i in end]), distance_m, hour)
 

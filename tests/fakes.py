@@ -29,7 +29,7 @@ from adapters.tables import Golden, write_golden, write_heuristic
 from contracts.errors import Unavailable
 from contracts.heuristic import PairMedian
 from contracts.manifest import Lineage, ModelManifest, Parity, sha256
-from contracts.schema import Feature, FeatureSchema, Floats, Lookup, ViewSpec
+from contracts.schema import Feature, FeatureSchema, Floats, Lookup, Matrix, ViewSpec
 from contracts.zones import Zones, pair_keys
 from serving.trips import Trips
 
@@ -48,6 +48,9 @@ LOOKUPS = (
     Lookup("dropoff", "zone_live"),
     Lookup("pair", "pair_stats"),
 )
+_FEATURES = {view.name: view.features for view in VIEWS}
+LOOKED_UP = tuple(f"{lookup.role}.{name}" for lookup in LOOKUPS for name in _FEATURES[lookup.view])
+WIDTH = max(RowLayout(VIEWS).widths.values())
 SCHEMA = FeatureSchema(
     "tiny",
     (
@@ -92,9 +95,10 @@ class TinyTrips:
             "pair": pair_keys(pickup, dropoff),
         }
 
-    def columns(self, zones: Zones, trips: Trips, looked_up: Mapping[str, Floats]) -> Mapping[str, npt.ArrayLike]:
+    def vectors(self, zones: Zones, trips: Trips, looked_up: Floats) -> Matrix:
         """Looked-up columns and the distance."""
-        return {**looked_up, "distance_m": _distance(zones, trips)}
+        columns = dict(zip(LOOKED_UP, looked_up, strict=True)) | {"distance_m": _distance(zones, trips)}
+        return SCHEMA.to_matrix(columns, len(trips.ids))
 
     def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
         """The pair's median at noon."""

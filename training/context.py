@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from contracts.distance import haversine_m
 from contracts.schema import Floats, Matrix
-from contracts.transforms import haversine_m
 from contracts.trips import CITY_TZ
 from contracts.zones import Positions, Zones, pair_keys
 

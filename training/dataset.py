@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from contracts.errors import SchemaMismatch
-from contracts.features import ETA_SCHEMA, LIVE_VIEWS, LONG_VIEWS, LOOKUPS, VIEWS
+from contracts.features import ETA_SCHEMA, LIVE_VIEWS, LONG_VIEWS, LOOKED_UP, LOOKUPS, VIEWS
 from contracts.schema import Floats, Lookup, Matrix, ViewSpec
-from contracts.transforms import trip_columns, trip_keys
+from contracts.transforms import trip_keys, trip_vectors
 from contracts.zones import Zones
 
 EVENT_TIME: Final = "event_timestamp"
 _MICRO: Final = 1e6
+_ROWS_AT_ONCE: Final = 50_000
 
 MASKED_SHARE: Final = 0.1
 """Share of the rows learned from that lose live values, a third each: the short views, the long ones, both."""
@@ -73,8 +74,13 @@ def point_in_time_join(
 def trip_matrix(trips: pd.DataFrame, looked_up: pd.DataFrame, zones: Zones) -> Matrix:
     """The vectors float32 [n, F] of trips and their looked-up columns, by the transforms that serving uses."""
     pickup, dropoff = zones.positions(trips["pickup_zone"]), zones.positions(trips["dropoff_zone"])
-    columns = {name: looked_up[name].to_numpy() for name in looked_up.columns}
-    return ETA_SCHEMA.to_matrix(trip_columns(zones, pickup, dropoff, epoch_s(trips["pickup_at"]), columns), len(trips))
+    at, columns = epoch_s(trips["pickup_at"]), [looked_up[name].to_numpy() for name in LOOKED_UP]
+    matrix = np.empty((len(trips), len(ETA_SCHEMA.features)), dtype=np.float32)
+    for start in range(0, len(trips), _ROWS_AT_ONCE):  # all rows of millions of trips would be gigabytes
+        some = slice(start, start + _ROWS_AT_ONCE)
+        values = np.array([column[some] for column in columns])
+        matrix[some] = trip_vectors(zones, pickup[some], dropoff[some], at[some], values)
+    return matrix
 
 
 def mask_live(looked_up: pd.DataFrame, *, seed: int, share: float = MASKED_SHARE) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import numpy as np
 
 from adapters.artifact_store import ZONES_FILE
 from adapters.tables import read_zones
-from contracts.features import ETA_SCHEMA, LOOKUPS, VIEWS
+from contracts.features import LOOKED_UP, LOOKUPS, VIEWS
 from contracts.schema import Floats, Matrix
-from contracts.transforms import trip_columns, trip_keys
+from contracts.transforms import trip_keys, trip_vectors
 
 ZONES = read_zones(Path(os.environ["BENCH_MODEL"]).parent / ZONES_FILE)
 ENTITY_OF_VIEW = {view.name: view.entity for view in VIEWS}
@@ -30,8 +30,8 @@ class Trips:
 
     def vectors(self, looked_up: Mapping[str, Floats]) -> Matrix:
         """The model's input, from columns ``role.feature``."""
-        columns = trip_columns(ZONES, self._pickup, self._dropoff, self._at, looked_up)
-        return ETA_SCHEMA.to_matrix(columns, self.rows)
+        values = np.array([looked_up[name] for name in LOOKED_UP])
+        return trip_vectors(ZONES, self._pickup, self._dropoff, self._at, values)
 
 
 def answer(results: Sequence[Any]) -> dict[str, Any]:

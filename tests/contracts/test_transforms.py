@@ -9,21 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.features import DAY_PARTS, ETA_SCHEMA, FEATURES, LOOKUPS, OFFSET, VIEWS
-from contracts.schema import Floats
-from contracts.transforms import (
-    day_part,
-    haversine_m,
-    reference_log_s,
-    shrink,
-    trip_columns,
-    trip_keys,
-    typical_log_s,
-)
+from contracts.distance import haversine_m, typical_log_s
+from contracts.features import DAY_PARTS, ETA_SCHEMA, FEATURES, LOOKED_UP, LOOKUPS, OFFSET
+from contracts.schema import Floats, Matrix
+from contracts.transforms import day_part, reference_log_s, shrink, trip_keys, trip_vectors
+from contracts.zones import PairGeometry, Positions
 from tests.some_trips import START, ZONES
 
-_FEATURES_OF = {view.name: view.features for view in VIEWS}
-LOOKED_UP = [f"{one.role}.{name}" for one in LOOKUPS for name in _FEATURES_OF[one.view]]
 AT = START.timestamp()
 
 
@@ -40,6 +32,16 @@ def _draw(rows: int, seed: int, absent: float = 0.2) -> dict[str, Floats]:
 
 def _nothing(rows: int) -> dict[str, Floats]:
     return {name: np.full(rows, np.nan) for name in LOOKED_UP}
+
+
+def _vectors(pickup: Positions, dropoff: Positions, at: Floats, looked_up: dict[str, Floats]) -> Matrix:
+    return trip_vectors(ZONES, pickup, dropoff, at, np.array([looked_up[name] for name in LOOKED_UP]))
+
+
+def _one(pickup: int, dropoff: int, looked_up: dict[str, Floats]) -> dict[str, float]:
+    """One trip's entries by name."""
+    (vector,) = _vectors(np.array([pickup]), np.array([dropoff]), np.array([AT]), looked_up).tolist()
+    return dict(zip(ETA_SCHEMA.names, vector, strict=True))
 
 
 def test_haversine_knows_a_degree_and_a_journey() -> None:
@@ -87,9 +89,7 @@ def test_what_may_not_be_absent_never_is(absent: float) -> None:
     rows = 200
     rng = np.random.default_rng(1)
     pickup, dropoff = rng.integers(0, 4, rows), rng.integers(0, 4, rows)
-    columns = trip_columns(ZONES, pickup, dropoff, AT + 600.0 * np.arange(rows), _draw(rows, 2, absent))
-    assert set(columns) == set(ETA_SCHEMA.names)
-    matrix = ETA_SCHEMA.to_matrix(columns, rows)
+    matrix = _vectors(pickup, dropoff, AT + 600.0 * np.arange(rows), _draw(rows, 2, absent))
     for i, feature in enumerate(FEATURES):
         assert feature.nullable or not np.isnan(matrix[:, i]).any(), feature.name
         inside = matrix[:, i][~np.isnan(matrix[:, i])]
@@ -98,25 +98,41 @@ def test_what_may_not_be_absent_never_is(absent: float) -> None:
 
 def test_without_a_store_the_offset_is_what_is_typical() -> None:
     """With nothing looked up, the offset is the typical duration of the distance."""
-    columns = trip_columns(ZONES, np.array([0]), np.array([3]), np.array([AT]), _nothing(1))
-    assert columns[OFFSET] == pytest.approx(typical_log_s(columns["distance_km"] * 1000))
+    vector = _one(0, 3, _nothing(1))
+    assert vector[OFFSET] == pytest.approx(typical_log_s(np.array(vector["distance_km"] * 1000)), rel=1e-6)
 
 
 def test_a_slow_city_moves_the_offset() -> None:
     """An hour of many slow trips adds its log-ratio to the offset."""
     slow = _nothing(1) | {"city.count_60m": np.array([1e6]), "city.log_ratio_60m": np.array([0.25])}
-    at = np.array([AT])
-    usual = trip_columns(ZONES, np.array([0]), np.array([3]), at, _nothing(1))[OFFSET]
-    assert trip_columns(ZONES, np.array([0]), np.array([3]), at, slow)[OFFSET] - usual == pytest.approx(0.25, abs=1e-5)
+    assert _one(0, 3, slow)[OFFSET] - _one(0, 3, _nothing(1))[OFFSET] == pytest.approx(0.25, abs=1e-5)
+
+
+def test_the_reference_is_the_one_that_history_is_made_with() -> None:
+    """What the statistics in the store are relative to is what the vector's entry is."""
+    rows = 50
+    looked_up, rng = _draw(rows, 3), np.random.default_rng(3)
+    pickup, dropoff = rng.integers(0, 4, rows), rng.integers(0, 4, rows)
+    entry = _vectors(pickup, dropoff, np.full(rows, AT), looked_up)[:, ETA_SCHEMA.names.index("reference_log_s")]
+    distance_m = ZONES.pairs.of(pickup, dropoff)[0] * 1000
+    assert entry == pytest.approx(np.clip(reference_log_s(distance_m, looked_up), 3, 10), rel=1e-6)
+
+
+def test_pairs_of_a_large_city_are_computed_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without a table of all pairs the geometry is the same."""
+    pickup, dropoff = np.array([0, 1, 3]), np.array([2, 1, 0])
+    tabled = PairGeometry(ZONES).of(pickup, dropoff)
+    monkeypatch.setattr("contracts.zones._TABLE_ZONES", 0)
+    np.testing.assert_array_equal(PairGeometry(ZONES).of(pickup, dropoff), tabled)
 
 
 def test_a_trip_within_a_zone_has_no_bearing() -> None:
     """Where there is no way to point, both bearing entries are zero."""
-    columns = trip_columns(ZONES, np.array([1]), np.array([1]), np.array([AT]), _nothing(1))
-    assert (columns["bearing_sin"][0], columns["bearing_cos"][0], columns["distance_km"][0]) == (0.0, 0.0, 0.0)
-    east = trip_columns(ZONES, np.array([1]), np.array([3]), np.array([AT]), _nothing(1))
-    assert math.hypot(east["bearing_sin"][0], east["bearing_cos"][0]) == pytest.approx(1.0)
-    assert east["bearing_sin"][0] > 0
+    within = _one(1, 1, _nothing(1))
+    assert (within["bearing_sin"], within["bearing_cos"], within["distance_km"]) == (0.0, 0.0, 0.0)
+    east = _one(1, 3, _nothing(1))
+    assert math.hypot(east["bearing_sin"], east["bearing_cos"]) == pytest.approx(1.0)
+    assert east["bearing_sin"] > 0
 
 
 @settings(max_examples=25, deadline=None)
@@ -127,8 +143,8 @@ def test_one_row_is_like_many(seed: int) -> None:
     rows = 7
     pickup, dropoff = rng.integers(0, 4, rows), rng.integers(0, 4, rows)
     at, looked_up = AT + rng.integers(0, 10**7, rows), _draw(rows, seed)
-    many = ETA_SCHEMA.to_matrix(trip_columns(ZONES, pickup, dropoff, at, looked_up), rows)
+    many = _vectors(pickup, dropoff, at, looked_up)
     for i in range(rows):
         one = slice(i, i + 1)
-        alone = trip_columns(ZONES, pickup[one], dropoff[one], at[one], {k: v[one] for k, v in looked_up.items()})
-        np.testing.assert_array_equal(ETA_SCHEMA.to_matrix(alone, 1)[0], many[i])
+        alone = _vectors(pickup[one], dropoff[one], at[one], {k: v[one] for k, v in looked_up.items()})
+        np.testing.assert_array_equal(alone[0], many[i])

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contracts.distance import haversine_m
 from contracts.features import VIEWS
 from contracts.local_time import local_time
-from contracts.transforms import haversine_m
 from contracts.trips import CITY_TZ
 from feature_repo.history import (
     EVENT_TIME,

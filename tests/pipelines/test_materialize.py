@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,23 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.artifact_store import ZONES_FILE
-from adapters.online_store import Row, SqliteOnlineStore, Wanted
+from adapters.online_store import RowLayout, SqliteOnlineStore
 from adapters.trips_file import file_sha256, trips_writer, write_zones
 from contracts.errors import DataRefused, NotFound
 from contracts.features import LOOKUPS, VIEWS
+from contracts.schema import Floats
 from contracts.transforms import trip_keys
 from feature_repo.store import open_store
 from pipelines.layout import Layout
 from pipelines.materialize import BUILT_FROM, build, check_built_for, materialize, tables
+from serving.cache import Key
+from serving.cached_rows import Found
 from serving.features import FeatureReader
 from tests.fakes import tiny_artifact
 from tests.some_trips import ZONES, some_trips, zone_frame
 from training.dataset import point_in_time_join
+
+WIDTH = max(RowLayout(VIEWS).widths.values())
 
 
 class _Rows:
@@ -34,9 +40,15 @@ class _Rows:
     def __init__(self, home: Path) -> None:
         self._store = SqliteOnlineStore(home / "feast" / "online_store.db", VIEWS)
 
-    async def read(self, wanted: Wanted, within_s: float = 0.0) -> list[Row]:  # noqa: ARG002
+    def lookup(self, keys: Sequence[Key]) -> Found:
+        """Nothing is at hand."""
+        return Found(np.full((len(keys), WIDTH), np.nan), list(range(len(keys))))
+
+    async def fetch(self, keys: Sequence[Key], found: Found, within_s: float = 0.0) -> Floats:  # noqa: ARG002
         """Rows as they are."""
-        return await self._store.read(wanted)
+        for i, row in enumerate(await self._store.read(keys)):
+            found.rows[i, : len(row)] = row
+        return found.rows
 
 
 def _home(folder: Path, trips: pd.DataFrame) -> Path:
@@ -106,7 +118,8 @@ def test_what_is_read_online_is_what_a_join_finds(home: Path, store: Any) -> Non
     pickup, dropoff = ["4", "74", "138", "12"], ["138", "74", "4", "12"]
     at = np.full(4, now.timestamp())
     reader = FeatureReader(_Rows(home), VIEWS, LOOKUPS, future_skew_s=1.0)
-    online = asyncio.run(reader.read(trip_keys(pickup, dropoff, at), at, now.timestamp()))
+    found = asyncio.run(reader.read(trip_keys(pickup, dropoff, at), at, now.timestamp()))
+    online = dict(zip(reader.names, found.values, strict=True))
     asked = pd.DataFrame({"pickup_at": pd.Series([now] * 4), "pickup_zone": pickup, "dropoff_zone": dropoff})
     offline = point_in_time_join(asked, tables(home))
     assert set(online) == set(offline.columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from serving.api import Api
 from serving.artifacts import load_artifact
 from serving.cached_rows import CachedRows, CachePolicy
 from serving.eta import EtaService
+from serving.exchange import Answer, Request
 from serving.features import FeatureReader
 from serving.grpc_api import GrpcApi
 from serving.inference import InferenceService
@@ -24,7 +26,58 @@ from serving.outcomes import Outcomes
 from serving.request_ids import RequestIds
 from serving.routing import Routing
 from serving.telemetry import Telemetry
-from tests.fakes import LOOKUPS, NOW, SCHEMA, VIEWS, FakeClock, FakeStore, TinyTrips, tiny_artifact
+from tests.fakes import LOOKUPS, NOW, SCHEMA, VIEWS, WIDTH, FakeClock, FakeStore, TinyTrips, tiny_artifact
+
+
+@dataclass
+class Straight(httpx.AsyncBaseTransport):
+    """Hands requests to the application as the listener does, without a socket."""
+
+    api: Api
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One request, one answer."""
+        headers = [(name.lower(), value) for name, value in request.headers.raw]
+        whole = Request(request.method, request.url.path, request.url.query, headers, await request.aread())
+        self.api.arrived(whole)
+        answer = self.api.answer(whole)
+        answered = answer if isinstance(answer, Answer) else await answer
+        self.api.answered(whole, answered)
+        headers = [(b"content-type", answered.content_type), *answered.headers]
+        return httpx.Response(
+            answered.status, headers=headers, content=b"" if request.method == "HEAD" else answered.body
+        )
+
+
+class Echo:
+    """An application that answers a request's own body; a path of /later is awaited for."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.release = asyncio.Event()
+
+    async def noted(self, line: str) -> None:
+        """Wait for a line of the log."""
+        async with asyncio.timeout(10):
+            while line not in self.log:  # noqa: ASYNC110 - a test's log
+                await asyncio.sleep(0)
+
+    def arrived(self, request: Request) -> None:
+        """Note it."""
+        self.log.append(f"arrived {request.path}")
+
+    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
+        """At once, or after `release`."""
+        answer = Answer(200, request.body or request.path.encode(), b"text/plain")
+        return self._later(answer) if request.path == "/later" else answer
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """Note it."""
+        self.log.append(f"answered {request.path} {answer.status}")
+
+    async def _later(self, answer: Answer) -> Answer:
+        await self.release.wait()
+        return answer
 
 
 @dataclass
@@ -44,7 +97,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         """Let requests go straight into the application."""
-        transport = httpx.ASGITransport(app=self.api)
+        transport = Straight(self.api)
 
         async def request(method: str, path: str, **kwargs: Any) -> httpx.Response:
             async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:
@@ -66,10 +119,11 @@ def replica(tmp_path: Path) -> Replica:
     routing = Routing(lambda _version: load_artifact(artifact, schema=SCHEMA))
     routing.offer(RouteTable(model="eta", generation=1, champion=1))
     telemetry = Telemetry()
+    rows = CachedRows(store, WIDTH, CachePolicy(deadline_s=1.0), clock)
     eta = EtaService(
         routing=routing,
         trips=TinyTrips(),
-        features=FeatureReader(CachedRows(store, CachePolicy(deadline_s=1.0), clock), VIEWS, LOOKUPS, future_skew_s=60),
+        features=FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60),
         request_ids=request_ids,
         telemetry=telemetry,
         clock=clock,

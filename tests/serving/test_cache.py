@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cache import Cache, refresh_early
+from serving.cache import Key, RowCache, refresh_early
+
+
+def key(number: int) -> Key:
+    """A zone's key."""
+    return ("zone", str(number))
+
+
+def cache_of(capacity: int) -> RowCache:
+    """A cache whose expiries are not spread."""
+    return RowCache(capacity, 3, lambda: 0.5)
 
 
 def test_early_refresh_probability() -> None:
@@ -20,43 +31,82 @@ def test_early_refresh_probability() -> None:
     assert not refresh_early(0, 2, 0.4, edge * 1.001)
 
 
-def test_an_entry_lives_for_its_ttl() -> None:
+def test_a_row_lives_for_its_ttl() -> None:
     """A hit before the expiry, a miss at it, and a stale value within the bound after it."""
-    cache: Cache[str, int] = Cache(capacity=2, ttl_s=10, uniform=lambda: 0.5)
-    cache.put("a", 1, now=0)
-    entry = cache.get("a", now=9.9)
-    assert entry is not None
-    assert entry.value == 1
-    assert cache.get("a", now=10) is None
-    assert cache.stale("a", now=30, bound_s=30) is not None
-    assert cache.stale("a", now=31, bound_s=30) is None
+    cache = cache_of(2)
+    cache.put(key(1), [1.0, 2.0], 0, 10)
+    rows, expiry = cache.get([key(1), key(2)], 9.9)
+    assert rows[0, :2].tolist() == [1.0, 2.0]
+    assert math.isnan(rows[0, 2])
+    assert np.isnan(rows[1]).all()
+    assert expiry.tolist() == [10.0, -math.inf]
+    assert (cache.hits, cache.misses) == (1, 1)
+    cache.get([key(1)], 10)
+    assert (cache.hits, cache.misses) == (1, 2)
+    assert cache.stale([key(1), key(2)], 30, 30)[1].tolist() == [True, False]
+    assert not cache.stale([key(1)], 31, 30)[1].any()
+
+
+def test_a_row_that_was_found_stays_what_it_was() -> None:
+    """Rows are copies: what is stored meanwhile does not change them."""
+    cache = cache_of(1)
+    cache.put(key(1), [1.0, 1.0, 1.0], 0, 10)
+    rows, _ = cache.get([key(1)], 1)
+    cache.put(key(2), [2.0, 2.0, 2.0], 1, 10)
+    assert rows.tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_invalidation_expires_but_keeps_the_stale_value() -> None:
-    """An invalidated entry is read anew, unless the store is gone."""
-    cache: Cache[str, int] = Cache(capacity=2, ttl_s=10, uniform=lambda: 0.5)
-    cache.put("a", 1, now=0)
-    cache.invalidate("a")
-    assert cache.get("a", now=1) is None
-    assert cache.stale("a", now=1, bound_s=5) is not None
+    """An invalidated row is read anew, unless the store is gone; an unknown key is nobody's."""
+    cache = cache_of(2)
+    cache.put(key(1), [1.0], 0, 10)
+    cache.put(key(2), [2.0], 0, 10)
+    cache.invalidate([key(1), key(9)])
+    assert cache.get([key(1), key(2)], 1)[1].tolist() == [-math.inf, 10.0]
+    assert cache.stale([key(1)], 1, 5)[1].all()
+    cache.expire_all()
+    assert cache.get([key(2)], 1)[1].tolist() == [-math.inf]
 
 
 def test_expiries_are_spread() -> None:
     """Keys stored at one moment do not all end at one moment."""
-    rng = random.Random(1)
-    cache: Cache[int, int] = Cache(capacity=1000, ttl_s=10, uniform=rng.random)
-    for key in range(1000):
-        cache.put(key, key, now=0)
-    alive = sum(cache.get(key, now=10) is not None for key in range(1000))
-    assert 400 < alive < 600
+    cache = RowCache(1000, 1, random.Random(1).random)
+    for number in range(1000):
+        cache.put(key(number), [1.0], 0, 10)
+    _, expiry = cache.get([key(number) for number in range(1000)], 10)
+    assert 400 < np.count_nonzero(expiry > 10) < 600
+    assert 9 <= expiry.min() < expiry.max() <= 11
+
+
+def test_ages_and_size() -> None:
+    """What is there, and for how long."""
+    cache = cache_of(4)
+    cache.put(key(1), [1.0], 0, 10)
+    cache.put(key(2), [1.0], 3, 10)
+    assert len(cache) == 2
+    assert sorted(cache.ages(5).tolist()) == [2.0, 5.0]
 
 
 @given(st.lists(st.integers(0, 20), max_size=200), st.integers(1, 8))
-def test_it_keeps_the_most_recently_used(keys: list[int], capacity: int) -> None:
-    """Never larger than its capacity, and what remains is what was used last."""
-    cache: Cache[int, int] = Cache(capacity=capacity, ttl_s=1, uniform=lambda: 0.5)
-    for key in keys:
-        cache.put(key, key, now=0)
-    recent = list(dict.fromkeys(reversed(keys)))[:capacity]
+def test_it_keeps_the_most_recently_used(numbers: list[int], capacity: int) -> None:
+    """Never larger than its capacity; below sixteen rows one is pushed out at a time, the one used longest ago."""
+    cache = cache_of(capacity)
+    for now, number in enumerate(numbers):
+        cache.put(key(number), [float(number)], now, 1e6)
+    recent = list(dict.fromkeys(reversed(numbers)))[:capacity]
     assert len(cache) == len(recent)
-    assert all(cache.get(key, now=0.5) is not None for key in recent)
+    rows, expiry = cache.get([key(number) for number in recent], 500)
+    assert (expiry > 500).all()
+    assert rows[:, 0].tolist() == recent
+
+
+def test_a_large_cache_pushes_out_a_sixteenth() -> None:
+    """What was used last stays, and the places that were emptied are used again."""
+    cache = cache_of(64)
+    for number in range(64):
+        cache.put(key(number), [float(number)], number, 1e6)
+    cache.get([key(0)], 100)
+    cache.put(key(64), [64.0], 101, 1e6)
+    assert (len(cache), cache.evicted) == (61, 4)
+    _, expiry = cache.get([key(number) for number in (0, 1, 2, 3, 4, 5, 64)], 102)
+    assert (expiry > 102).tolist() == [True, False, False, False, False, True, True]

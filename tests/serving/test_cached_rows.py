@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from contracts.errors import Unavailable
 from serving.cached_rows import CachedRows, CachePolicy
-from tests.fakes import NOW, FakeClock, FakeStore
+from tests.fakes import NOW, WIDTH, FakeClock, FakeStore
 
 pytestmark = pytest.mark.anyio
 
@@ -22,10 +23,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def cached(store: FakeStore, clock: FakeClock, **policy: float) -> CachedRows:
+def cached(store: FakeStore, clock: FakeClock, **policy: Any) -> CachedRows:
     """A cache around a store that has zone 1."""
     store.put("zone_live", "1", NOW - 5, 3.0, 4.0)
-    return CachedRows(store, CachePolicy(**({"deadline_s": 5.0} | policy)), clock, uniform=lambda: 0.5)  # type: ignore[arg-type]
+    return CachedRows(store, WIDTH, CachePolicy(**({"deadline_s": 5.0} | policy)), clock, uniform=lambda: 0.5)
 
 
 async def test_a_thousand_concurrent_misses_make_one_read() -> None:
@@ -34,7 +35,7 @@ async def test_a_thousand_concurrent_misses_make_one_read() -> None:
     rows = cached(store, clock)
     answers = await asyncio.gather(*(rows.read([ZONE]) for _ in range(1000)))
     assert store.reads == [[ZONE]]
-    assert all(answer[0][1:3] == [3.0, 4.0] for answer in answers)
+    assert all(answer[0, 1:3].tolist() == [3.0, 4.0] for answer in answers)
 
 
 async def test_a_hit_reads_nothing() -> None:
@@ -65,6 +66,17 @@ async def test_an_absent_row_is_cached_for_less_time() -> None:
     clock.advance(2)
     await rows.read([ZONE, ("zone", "9")])
     assert store.reads[1:] == [[("zone", "9")]]
+
+
+async def test_an_entity_may_have_a_time_of_its_own() -> None:
+    """Rows that only history changes are kept for longer."""
+    store, clock = FakeStore(), FakeClock()
+    store.put("pair_stats", "1>2", NOW - 5, 600.0)
+    rows = cached(store, clock, ttl_s=1, entity_ttl_s={"pair": 60.0})
+    await rows.read([ZONE, ("pair", "1>2")])
+    clock.advance(30)
+    await rows.read([ZONE, ("pair", "1>2")])
+    assert store.reads[1:] == [[ZONE]]
 
 
 async def test_a_stale_row_stands_in_within_bounds() -> None:
@@ -120,9 +132,8 @@ async def test_a_row_near_its_end_is_refreshed_in_the_background() -> None:
     """The reader gets the old row at once and the next one the new; under load the refresh is shed."""
     store, clock = FakeStore(), FakeClock()
     allowed = False
-    rows = CachedRows(
-        store, CachePolicy(ttl_s=1, deadline_s=5.0), clock, background=lambda: allowed, uniform=lambda: 0.999999
-    )
+    policy = CachePolicy(ttl_s=1, deadline_s=5.0)
+    rows = CachedRows(store, WIDTH, policy, clock, background=lambda: allowed, uniform=lambda: 0.999999)
     store.put("zone_live", "1", NOW, 3.0, 4.0)
     await rows.read([ZONE])
     clock.advance(1.0999)

@@ -23,7 +23,12 @@ TRIPS = EtaRequest(trips=(TripRequest(Place("1"), Place("2"), id="a"), TripReque
 
 def ask(replica: Replica, request: EtaRequest = TRIPS) -> EtaResponse:
     """One request."""
-    return asyncio.run(replica.eta.estimate(request, Call()))
+
+    async def answered() -> EtaResponse:
+        answer = replica.eta.estimate(request, Call())
+        return answer if isinstance(answer, EtaResponse) else await answer
+
+    return asyncio.run(answered())
 
 
 def break_model(replica: Replica, answer: Any) -> None:

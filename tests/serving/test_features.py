@@ -12,16 +12,31 @@ from contracts.errors import SchemaMismatch, Unavailable
 from contracts.schema import Floats, Lookup
 from serving.cached_rows import CachedRows, CachePolicy
 from serving.features import FeatureReader
-from tests.fakes import LOOKUPS, NOW, VIEWS, FakeClock, FakeStore
+from tests.fakes import LOOKUPS, NOW, VIEWS, WIDTH, FakeClock, FakeStore
 
 KEYS = {"city": ["nyc", "nyc"], "pickup": ["1", "2"], "dropoff": ["2", "2"], "pair": ["1>2", "2>2"]}
 
 
 def read(store: FakeStore, at: Floats | None = None) -> dict[str, Floats]:
     """Columns of two trips that start now, or at the given times."""
-    rows = CachedRows(store, CachePolicy(deadline_s=1.0), FakeClock())
-    reader = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60)
-    return asyncio.run(reader.read(KEYS, np.full(2, NOW) if at is None else at, NOW))
+    reader = FeatureReader(rows_of(store), VIEWS, LOOKUPS, future_skew_s=60)
+    found = asyncio.run(reader.read(KEYS, np.full(2, NOW) if at is None else at, NOW))
+    return dict(zip(reader.names, found.values, strict=True))
+
+
+def rows_of(store: FakeStore) -> CachedRows:
+    """A cache around a store."""
+    return CachedRows(store, WIDTH, CachePolicy(deadline_s=1.0), FakeClock())
+
+
+def test_ages_are_those_of_the_rows() -> None:
+    """Seconds since each looked-up row's own time, NaN where it is absent."""
+    store = FakeStore()
+    store.put("city_live", "nyc", NOW - 7, 7.0)
+    reader = FeatureReader(rows_of(store), VIEWS, LOOKUPS, future_skew_s=60)
+    ages = asyncio.run(reader.read(KEYS, np.full(2, NOW), NOW)).ages_s
+    assert ages[0].tolist() == [7.0, 7.0]
+    assert np.isnan(ages[1:]).all()
 
 
 def test_columns_follow_their_keys() -> None:
@@ -94,6 +109,4 @@ def test_a_late_store_is_a_timeout() -> None:
 def test_a_lookup_of_no_view_is_refused() -> None:
     """A lookup names a view that there is."""
     with pytest.raises(SchemaMismatch, match="traffic"):
-        FeatureReader(
-            CachedRows(FakeStore(), CachePolicy(), FakeClock()), VIEWS, [Lookup("x", "traffic")], future_skew_s=1
-        )
+        FeatureReader(rows_of(FakeStore()), VIEWS, [Lookup("x", "traffic")], future_skew_s=1)

@@ -12,7 +12,7 @@ import pytest
 from contracts.errors import InvalidInput, NotFound
 from serving.call import Call
 from serving.inference import InferenceService
-from serving.inference_http import infer, model_metadata
+from serving.inference_http import model_metadata, read, write
 from tests.serving.conftest import Replica
 
 
@@ -24,7 +24,10 @@ def service(replica: Replica) -> InferenceService:
 
 def run(service: InferenceService, request: bytes, json_size: int | None) -> tuple[bytes, int]:
     """Answer a request for the champion."""
-    return infer(service, service.model("eta"), request, json_size, Call())
+    model, asked = service.model("eta"), read(request, json_size)
+    outputs = service.infer(model, asked.tensors, Call(), tuple(asked.wanted))
+    assert isinstance(outputs, dict)
+    return write(model, asked, outputs)
 
 
 def body(data: Any, shape: list[int], **more: Any) -> bytes:

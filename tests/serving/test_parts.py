@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -26,6 +25,7 @@ from serving.places import Locator
 from serving.request_ids import RequestIds
 from serving.settings import Settings
 from tests.fakes import write_tiny_zones
+from tests.serving.conftest import Echo
 
 
 @pytest.fixture(scope="module")
@@ -127,17 +127,8 @@ def test_haproxy_refuses_an_unknown_method_in_a_document(tmp_path: Path) -> None
 
 def test_the_listener_answers_in_documents(tmp_path: Path) -> None:
     """What is not HTTP is told in a problem document; an upgrade that is not offered is an ordinary request."""
-
-    class App:
-        def arrived(self, scope: Any) -> None:
-            pass
-
-        async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-            await send({"type": "http.response.body", "body": b"ok"})
-
     path = tmp_path / "s"
-    listener = Listener(App(), path, ())
+    listener = Listener(Echo(), path, ())
     listener.start()
     try:
         upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: eA==\r\n"

@@ -1,0 +1,310 @@
+"""HTTP/1.1 for one application on one event loop: bytes in, whole requests to the application, answers in order.
+
+A general server makes a task, a dictionary and four messages of each request, which costs more than the model. Here a
+request that can be answered at once is answered without any of them. All that arrives in one turn of the loop is
+counted before any of it is served, so that the application sees its queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final, Protocol, cast
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from contracts.messages import MAX_BODY_BYTES
+from serving.exchange import Answer, Headers, Request
+from serving.problems import PROBLEM_JSON, encode_problem
+
+MAX_HEAD_BYTES: Final = 64 << 10
+MAX_PARTIAL_BYTES: Final = 64 << 20  # of all bodies that have not come in whole
+_AT_A_TIME: Final = 8  # requests served before the loop looks for news: answers of the store, health checks
+_PIPELINED: Final = 16
+_LINGER_S: Final = 1.0
+_GONE: Final = Answer(499, b"")  # the client left before its turn
+
+
+class Application(Protocol):
+    """What requests are handed to."""
+
+    def arrived(self, request: Request) -> None:
+        """A request is in the queue."""
+        ...
+
+    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Its turn has come; never raises, nor does what is awaited."""
+        ...
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """The answer was sent."""
+        ...
+
+
+class HttpServer:
+    """The queue between connections and the application."""
+
+    def __init__(self, app: Application, loop: asyncio.AbstractEventLoop) -> None:
+        self.connections: set[Connection] = set()
+        self.partial_bytes = 0
+        self.closing = False
+        self.left = asyncio.Event()  # a connection has ended
+        self._app = app
+        self._loop = loop
+        self._ready: deque[tuple[Connection, Request]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection(self) -> asyncio.Protocol:
+        """Make the protocol of a new connection."""
+        return Connection(self)
+
+    def take(self, connection: Connection, request: Request) -> None:
+        """Queue a request."""
+        self._app.arrived(request)
+        self._ready.append((connection, request))
+        if len(self._ready) == 1:
+            self._loop.call_soon(self._serve)
+
+    async def drain(self, limit_s: float) -> None:
+        """Close what is idle, finish what has begun within the time, and close that, too."""
+        self.closing = True
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self.connections:
+                    await self.left.wait()
+                    self.left.clear()
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    def _serve(self) -> None:
+        ready = self._ready
+        for _ in range(min(len(ready), _AT_A_TIME)):
+            connection, request = ready[0]
+            try:
+                self._serve_one(connection, request)
+            finally:
+                ready.popleft()  # last: while it stands here, `take` knows that a turn is due
+        if ready:
+            self._loop.call_soon(self._serve)
+
+    def _serve_one(self, connection: Connection, request: Request) -> None:
+        if connection.closed:
+            self._app.answered(request, _GONE)
+            return
+        answer = self._app.answer(request)
+        if isinstance(answer, Answer):
+            connection.respond(request, answer)
+            self._app.answered(request, answer)
+        else:
+            task = self._loop.create_task(self._later(connection, request, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _later(self, connection: Connection, request: Request, answer: Awaitable[Answer]) -> None:
+        answered = _GONE
+        try:
+            answered = await answer
+            connection.respond(request, answered)
+        finally:
+            self._app.answered(request, answered)
+
+
+class Connection(asyncio.Protocol):
+    """One connection; its methods `on_…` are the parser's callbacks."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.closed = False
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._serving = False
+        self._last = False  # no request after the present one
+        self._refused = False  # what still comes is not read
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._keep_alive: deque[bool] = deque()
+        self.on_message_begin()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._server.connections.add(self)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self.closed = True
+        self._forget_body()
+        self._server.connections.discard(self)
+        self._server.left.set()
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol: who does not read its answers gets no more of them."""
+        if self._transport and not self.closed:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        if self._transport and not self.closed:
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._refused:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._last = True  # not offered: an ordinary request, and the last one, since the parser stops here
+        except httptools.HttpParserError as error:
+            self._refuse(400, str(error) or type(error).__name__)
+            return
+        if self._in_head:
+            self._count_head(len(data))
+
+    def on_message_begin(self) -> None:
+        """Start anew."""
+        self._in_head = True
+        self._head_bytes = 0
+        self._url = b""
+        self._headers: Headers = []
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request's target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Tell a client that asks first to go on."""
+        self._in_head = False
+        self._head_bytes = 0
+        self._count_head(len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers))
+        for name, value in self._headers:
+            if name == b"expect" and value.lower() == b"100-continue" and self._transport:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body; beyond the limits nothing is kept."""
+        if self._refused:
+            return
+        self._chunks.append(body)
+        self._size += len(body)
+        self._server.partial_bytes += len(body)
+        if self._size > MAX_BODY_BYTES:
+            self._refuse(413, f"the body is longer, at most {MAX_BODY_BYTES} bytes are read")
+        elif self._server.partial_bytes > MAX_PARTIAL_BYTES:
+            self._refuse(503, "too many bodies are coming in at once")
+
+    def on_message_complete(self) -> None:
+        """Hand the request over, or keep it until the ones before it are answered."""
+        if self._refused:
+            return
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._forget_body()
+        path, query = _target(self._url)
+        request = Request(self._parser.get_method().decode("ascii"), path, query, self._headers, body)
+        keep_alive = self._parser.should_keep_alive()
+        if self._serving:
+            self._waiting.append((request, keep_alive))
+            if len(self._waiting) >= _PIPELINED and self._transport:
+                self._transport.pause_reading()
+        else:
+            self._serve(request, keep_alive=keep_alive)
+
+    def respond(self, request: Request, answer: Answer) -> None:
+        """Send an answer, and take the next request that has come in meanwhile."""
+        transport = self._transport
+        if self.closed or transport is None:
+            return
+        self._serving = False
+        close = self._last or self._server.closing
+        if answer.status == HTTPStatus.NO_CONTENT:
+            head = b"HTTP/1.1 204 No Content\r\n"
+        else:
+            head = _head(answer.status, answer.content_type) + b"%d\r\n" % len(answer.body)
+        for name, value in answer.headers:
+            head += b"%b: %b\r\n" % (name, value)
+        if close:
+            head += b"connection: close\r\n"
+        transport.write(head + b"\r\n" if request.method == "HEAD" else b"%b\r\n%b" % (head, answer.body))
+        if close:
+            self.close()
+        elif self._waiting:
+            if len(self._waiting) == _PIPELINED:
+                transport.resume_reading()
+            following, keep_alive = self._waiting.popleft()
+            self._serve(following, keep_alive=keep_alive)
+
+    def close_if_idle(self) -> None:
+        """Close between requests; one that is being served closes with its answer."""
+        if not self._serving:
+            self.close()
+
+    def close(self) -> None:
+        """Close when all is sent."""
+        self.closed = True
+        if self._transport:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self.closed = True
+        if self._transport:
+            self._transport.abort()
+
+    def _serve(self, request: Request, *, keep_alive: bool) -> None:
+        self._serving = True
+        self._last = self._last or not keep_alive
+        self._server.take(self, request)
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES and not self._refused:
+            self._refuse(431, f"the request line and the headers are over {MAX_HEAD_BYTES} bytes")
+
+    def _refuse(self, status: int, words: str) -> None:
+        """Say why, read no more, and close a little later: one that is still sending would not hear it otherwise."""
+        self._refused = True
+        self._forget_body()
+        if self._transport is None or self.closed or self._serving:
+            self.abort()
+            return
+        body = encode_problem(status, words)
+        head = _head(status, PROBLEM_JSON) + b"%d\r\nconnection: close\r\n\r\n" % len(body)
+        self._transport.write(head + body)
+        asyncio.get_running_loop().call_later(_LINGER_S, self.close)
+
+    def _forget_body(self) -> None:
+        self._server.partial_bytes -= self._size
+        self._chunks, self._size = [], 0
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, content_type: bytes) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: " % (status, phrase.encode(), content_type)
+
+
+def _target(url: bytes) -> tuple[str, bytes]:
+    """The path, decoded, and the query of a request's target, which may be a whole URL."""
+    if not url.startswith(b"/"):
+        parsed = httptools.parse_url(url)
+        url = (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+    path, _, query = url.partition(b"?")
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace"), query.partition(b"#")[0]
