@@ -1,0 +1,91 @@
+"""One answered request in the prediction log, and the head that says what its matrices hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+
+from contracts.schema import FeatureSchema, Floats, Lookup, Matrix
+
+ETA: Final = "eta"
+INFER: Final = "infer"
+SHADOW: Final = "shadow"
+Kind: TypeAlias = Literal["eta", "infer", "shadow"]
+HASH_CHARACTERS: Final = 12
+"""How much of a schema's hash a record carries."""
+
+
+class SegmentHead(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """The first record of every segment: names for the columns of `Prediction.features` and `Prediction.ages`."""
+
+    source: str  # of CloudEvents: who answered
+    schema_name: str
+    schema_hash: str
+    features: tuple[str, ...]
+    ages: tuple[str, ...]
+
+    @classmethod
+    def of(cls, schema: FeatureSchema, lookups: Sequence[Lookup], source: str) -> SegmentHead:
+        """Name the columns by a schema and what is looked up for it."""
+        ages = tuple(f"{lookup.role}.{lookup.view}" for lookup in lookups)
+        return cls(source, schema.name, schema.schema_hash(), schema.names, ages)
+
+
+class Prediction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """What a request of n trips was answered, and from what; the tag is the version of this layout.
+
+    Matrices are little-endian bytes in C order, so that encoding copies them and no more. Ages are those of the rows
+    looked up, in seconds, NaN where a row was absent; none at all where nothing was looked up.
+    """
+
+    schema_version: ClassVar[int] = 1
+
+    request_id: str
+    at: float  # epoch seconds
+    kind: Kind
+    unit: str  # of the experiment; may be empty
+    generation: int  # of the route table
+    version: int  # of the model
+    arm: str
+    schema_hash: str  # its first HASH_CHARACTERS
+    ids: list[str]
+    pickup: list[str]
+    dropoff: list[str]
+    starts: bytes  # float64 [n], epoch seconds
+    features: bytes  # float32 [n, features]; none where the model was not asked
+    ages: bytes  # float32 [n, lookups]
+    answers: bytes  # float32 [n, 3]: eta, low, high
+    fallback: bytes  # a byte a trip, 1 where the heuristic answered; none where it answered no trip
+    reason: str  # why it did
+    server_ms: float
+    model_ms: float
+
+    def start_times(self) -> Floats:
+        """Start times [n]."""
+        return np.frombuffer(self.starts, dtype="<f8")
+
+    def feature_matrix(self) -> Matrix:
+        """Vectors [n, features]; raises ValueError where there are none for every trip."""
+        return _matrix(self.features, len(self.ids))
+
+    def age_matrix(self) -> Matrix:
+        """Ages [n, lookups]; raises ValueError like `feature_matrix`."""
+        return _matrix(self.ages, len(self.ids))
+
+    def answer_matrix(self) -> Matrix:
+        """Answers [n, 3]; raises ValueError like `feature_matrix`."""
+        return _matrix(self.answers, len(self.ids))
+
+    def fallbacks(self) -> list[bool]:
+        """Whether the heuristic answered, by trip."""
+        return [flag != 0 for flag in self.fallback] or [False] * len(self.ids)
+
+
+def _matrix(raw: bytes, rows: int) -> Matrix:
+    flat: Matrix = np.frombuffer(raw, dtype="<f4")
+    if not rows or not flat.size:
+        raise ValueError(f"{flat.size} numbers for {rows} trips")
+    return flat.reshape(rows, -1)
