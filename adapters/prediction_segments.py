@@ -35,11 +35,13 @@ class SegmentReader:
     """Iterates over the predictions of one segment; memory does not grow with it.
 
     `torn` are the bytes at the end that make no whole record, which is how a killed writer leaves them; `damaged` are
-    bytes before a good record, and records that are not of a layout this release knows.
+    bytes before a good record, and records that are not of a layout this release knows. With `containing`, only records
+    whose encoding has these bytes are decoded.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, containing: bytes = b"") -> None:
         self._file = file
+        self._containing = containing
         self.head: SegmentHead | None = None
         self.torn = 0
         self.damaged = 0
@@ -47,6 +49,8 @@ class SegmentReader:
     def __iter__(self) -> Iterator[Prediction]:
         """Good records in order."""
         for payload in self._payloads():
+            if self.head and self._containing not in payload:
+                continue
             try:
                 record = _DECODER.decode(payload)
             except msgspec.DecodeError:

@@ -14,6 +14,7 @@ ETA: Final = "eta"
 INFER: Final = "infer"
 SHADOW: Final = "shadow"
 Kind: TypeAlias = Literal["eta", "infer", "shadow"]
+ANSWER_BYTES: Final = 12  # three float32
 HASH_CHARACTERS: Final = 12
 """How much of a schema's hash a record carries."""
 
@@ -38,7 +39,8 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """What a request of n trips was answered, and from what; the tag is the version of this layout.
 
     Matrices are little-endian bytes in C order, so that encoding copies them and no more. Ages are those of the rows
-    looked up, in seconds, NaN where a row was absent; none at all where nothing was looked up.
+    looked up, in seconds, NaN where a row was absent; none at all where nothing was looked up. Of tensors without trips
+    there are no ids, zones and starts.
     """
 
     schema_version: ClassVar[int] = 1
@@ -63,29 +65,24 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     server_ms: float
     model_ms: float
 
+    @property
+    def rows(self) -> int:
+        """How many trips there are."""
+        return len(self.answers) // ANSWER_BYTES
+
     def start_times(self) -> Floats:
         """Start times [n]."""
         return np.frombuffer(self.starts, dtype="<f8")
 
-    def feature_matrix(self) -> Matrix:
-        """Vectors [n, features]; raises ValueError where there are none for every trip."""
-        return _matrix(self.features, len(self.ids))
+    def matrix(self, raw: bytes) -> Matrix:
+        """One of this record's matrices as [n, columns], with no column where there is none."""
+        flat: Matrix = np.frombuffer(raw, dtype="<f4")
+        return flat.reshape(self.rows, -1) if flat.size else np.empty((self.rows, 0), dtype=np.float32)
 
-    def age_matrix(self) -> Matrix:
-        """Ages [n, lookups]; raises ValueError like `feature_matrix`."""
-        return _matrix(self.ages, len(self.ids))
-
-    def answer_matrix(self) -> Matrix:
-        """Answers [n, 3]; raises ValueError like `feature_matrix`."""
-        return _matrix(self.answers, len(self.ids))
+    def names(self) -> list[str]:
+        """The trips' ids; a trip without one is named by its position."""
+        return self.ids or [str(row) for row in range(self.rows)]
 
     def fallbacks(self) -> list[bool]:
         """Whether the heuristic answered, by trip."""
-        return [flag != 0 for flag in self.fallback] or [False] * len(self.ids)
-
-
-def _matrix(raw: bytes, rows: int) -> Matrix:
-    flat: Matrix = np.frombuffer(raw, dtype="<f4")
-    if not rows or not flat.size:
-        raise ValueError(f"{flat.size} numbers for {rows} trips")
-    return flat.reshape(rows, -1)
+        return [flag != 0 for flag in self.fallback] or [False] * self.rows

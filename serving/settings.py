@@ -57,6 +57,9 @@ class Settings:
         low=1,
         high=10**6,
     )
+    predictions_mb: int = _setting(
+        20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
+    )
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 
     @property
