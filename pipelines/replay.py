@@ -9,9 +9,8 @@ import numpy as np
 
 from adapters.artifact_store import ArtifactStore
 from contracts.errors import DataRefused, NotFound, SchemaMismatch
-from contracts.features import ETA_SCHEMA
 from contracts.predictions import SHADOW
-from contracts.schema import FeatureSchema, Matrix
+from contracts.schema import Matrix
 from pipelines.layout import MODEL, Layout
 from pipelines.prediction_rows import ANSWERS
 from pipelines.prediction_search import Logged, find
@@ -21,16 +20,13 @@ TOLERANCE_S: Final = 0.01
 """What answers are rounded to; float noise is far below it."""
 
 
-def replay_request(
-    home: Path, request_id: str, *, version: int | None = None, schema: FeatureSchema = ETA_SCHEMA
-) -> dict[str, Any]:
+def replay_request(home: Path, request_id: str, *, version: int | None = None) -> dict[str, Any]:
     """Run a version on the vectors that a request was answered from, and lay the answers side by side.
 
     Args:
         home: TANDEM_HOME.
         request_id: as it was answered.
         version: a published version; the one that answered where None.
-        schema: of this release.
 
     Returns:
         By trip the logged and the replayed answers; `ok` is False where the same version gives others than it gave.
@@ -53,7 +49,7 @@ def replay_request(
     if manifest.schema_hash != logged.head.schema_hash:
         expected = f"schema {logged.head.schema_hash[:12]}… of the logged features"
         raise SchemaMismatch(manifest.name, f"schema {manifest.schema_hash[:12]}…", expected)
-    replayed = np.column_stack(load_artifact(artifact, schema=schema).onnx.run(record.matrix(record.features)))
+    replayed = np.column_stack(load_artifact(artifact).onnx.run(record.matrix(record.features)))
     trips = _side_by_side(logged, replayed)
     same_version = manifest.version == record.version
     return {
@@ -70,7 +66,11 @@ def replay_request(
 def _answered(found: list[Logged], request_id: str) -> Logged:
     answered = [logged for logged in found if logged.record.kind != SHADOW]
     if not answered:
-        raise NotFound("request", request_id, "the log has the last half second only after it is written")
+        raise NotFound(
+            "request",
+            request_id,
+            "an answer is in the log half a second after it was given, until it gives way to TANDEM_PREDICTIONS_MB",
+        )
     return answered[0]
 
 
