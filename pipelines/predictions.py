@@ -6,6 +6,7 @@ A pass that is due runs in a process of its own, which gives back the memory tha
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -44,14 +45,17 @@ def follow(home: Path) -> None:
     """Compact whenever it is due, for ever; a pass that fails says why and is tried again."""
     command = [sys.executable, "-m", "pipelines.predictions", "--home", str(home)]
     while True:
-        if due([_size_and_end(path) for path in closed_segments(Layout(home).predictions)], time.time()):
+        if due(_closed(Layout(home).predictions), time.time()):
             subprocess.run(command, check=False)
         time.sleep(_LOOK_S)
 
 
-def _size_and_end(path: Path) -> tuple[int, float]:
-    found = path.stat()
-    return found.st_size, found.st_mtime
+def _closed(folder: Path) -> list[tuple[int, float]]:
+    found = []
+    for path in closed_segments(folder):
+        with contextlib.suppress(FileNotFoundError):  # a pass that somebody started by hand took it
+            found.append((path.stat().st_size, path.stat().st_mtime))
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -134,8 +134,9 @@ class PredictionLog:
             wait_s = self._limits.retry_s if self._stuck else self._limits.flush_s
 
     def _wrote(self, frames: Sequence[Frame]) -> None:
+        size = sum(map(len, frames))
         with self._lock:
-            self._room += sum(map(len, frames))
+            self._room += size
             self.records += len(frames)
 
     def _keep(self, rest: list[Frame]) -> None:

@@ -219,6 +219,18 @@ def test_one_pass_as_a_program(tmp_path: Path) -> None:
     assert request_ids(tmp_path / "predictions") == ["request-1"] * 2
 
 
+def test_following_compacts_what_is_due(tmp_path: Path) -> None:
+    """An old segment, as soon as it is found; a stop at any moment does no harm."""
+    folder = tmp_path / "predictions"
+    os.utime(segment(folder, "1", prediction(1)), (NOW - 601, 0))
+    command = [sys.executable, "-m", "pipelines.predictions", "--home", str(tmp_path), "--follow"]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout
+        assert json.loads(following.stdout.readline())["predictions"]["segments"] == 1
+        following.terminate()
+    assert request_ids(folder) == ["request-1"] * 2
+
+
 def test_following_loads_no_parquet() -> None:
     """It stays up all the time; passes have processes of their own."""
     code = "import pipelines.predictions, sys; print('pyarrow' in sys.modules, 'numpy' in sys.modules)"
