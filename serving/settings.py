@@ -73,6 +73,11 @@ class Settings:
         return self.home / "artifacts"
 
     @property
+    def predictions(self) -> Path:
+        """The prediction log's folder."""
+        return self.home / "predictions"
+
+    @property
     def url(self) -> str:
         """Where a client on this machine reaches the front."""
         return f"http://{_reachable(self.host)}:{self.port}"

@@ -256,7 +256,10 @@ def test_a_request_is_found_wherever_it_is(tmp_path: Path) -> None:
     assert [logged.head for logged in find(tmp_path, "request-2")] == [HEAD]
     (tmp_path / "1.log").write_bytes(whole)  # a compaction that is not at its end
     assert len(find(tmp_path, "request-2")) == 1
-    assert find(tmp_path, "request-9") == []
+    assert find(tmp_path, "request-9") == find(tmp_path, "\udcff") == []
+    parquet_files(tmp_path)[0].write_bytes(b"PAR1")
+    with pytest.raises(DataRefused, match="maybe damaged"):
+        find(tmp_path, "request-2")
 
 
 KILLER = """
