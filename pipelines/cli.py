@@ -95,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     publish = verb("publish", _publish, "Verify a registered version and put it into the artifact store.")
     publish.add_argument("--version", type=_positive, required=True, metavar="N")
 
+    replay = verb("replay", _replay, "Answer one logged request again and compare.")
+    again = replay.add_mutually_exclusive_group(required=True)
+    again.add_argument("--request", metavar="ID", help="the request_id of an answer")
+    replay.add_argument(
+        "--version", type=_positive, metavar="N", help="by this version (default: the one that answered)"
+    )
+
     up = verb("up", _up, "Start the serving stack; on a fresh machine bring trips in and train first.")
     up.add_argument("--foreground", action="store_true", help="stay in the terminal; Ctrl-C stops the stack")
     verb("down", _down, "Stop what `tandem up` started, and only that.")
@@ -166,6 +173,10 @@ def _evaluate(a: argparse.Namespace) -> dict[str, Any]:
 
 def _publish(a: argparse.Namespace) -> dict[str, Any]:
     return _run("publish", "publish", a.home, a.version)
+
+
+def _replay(a: argparse.Namespace) -> dict[str, Any]:
+    return _run("replay", "replay_request", a.home, a.request, version=a.version)
 
 
 def _up(a: argparse.Namespace) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class Layout:
         return self.home / "artifacts"
 
     @property
+    def predictions(self) -> Path:
+        """Folder of the prediction log: segments as they are written, and below it their Parquet."""
+        return self.home / "predictions"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking store and registry."""
         return f"sqlite:///{self.home.resolve() / 'mlflow.db'}"

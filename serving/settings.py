@@ -53,6 +53,16 @@ class Settings:
     future_skew_s: float = _setting(60.0, "a stored value stamped further ahead than this is absent", low=0, high=3600)
     route_poll_ms: float = _setting(500.0, "how often a replica looks for a new route table", low=50, high=60_000)
     model_threads: int = _setting(1, "threads of one model call", low=1, high=64)
+    prediction_log_memory_mb: int = _setting(16, "most of the prediction log that waits in memory", low=1, high=1024)
+    prediction_log_disk_mb: int = _setting(
+        2048,
+        "most of the prediction log on disk that is not yet Parquet; beyond it records are dropped",
+        low=1,
+        high=10**6,
+    )
+    predictions_mb: int = _setting(
+        20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
+    )
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 
     @property
@@ -64,6 +74,11 @@ class Settings:
     def artifacts(self) -> Path:
         """The artifact store's root."""
         return self.home / "artifacts"
+
+    @property
+    def predictions(self) -> Path:
+        """The prediction log's folder."""
+        return self.home / "predictions"
 
     @property
     def url(self) -> str:
