@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +43,7 @@ class Replica:
     estimator: EtaService
     routing: Routing
     admission: Admission
+    telemetry: Telemetry
     state: State
     poll_s: float
 
@@ -95,7 +97,7 @@ def compose(settings: Settings) -> Replica:
     api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s)
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
     _watch(telemetry, admission, rows)
-    return Replica(api, grpc_api, estimator, routing, admission, state, settings.route_poll_ms / 1000)
+    return Replica(api, grpc_api, estimator, routing, admission, telemetry, state, settings.route_poll_ms / 1000)
 
 
 def _statistics() -> set[str]:
@@ -108,12 +110,14 @@ def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows) -> None
     for name, words, read in (
         ("tandem_in_flight", "Requests let in and not yet answered", lambda: admission.in_flight),
         ("tandem_concurrency_limit", "Requests that may be in flight", lambda: admission.limit),
+        ("tandem_busy_seconds_total", "Seconds that requests held the event loop", lambda: admission.busy_s),
+        ("tandem_cpu_seconds_total", "Processor time of the replica's process", time.process_time),
         ("tandem_cache_rows", "Rows in the feature cache", lambda: len(cache)),
-        ("tandem_cache_hits", "Rows found in the feature cache, since the start", lambda: cache.hits),
-        ("tandem_cache_misses", "Rows not found in the feature cache, since the start", lambda: cache.misses),
-        ("tandem_cache_evictions", "Rows pushed out of the feature cache, since the start", lambda: cache.evicted),
-        ("tandem_cache_stale_rows", "Rows that stood in for a store that was gone", lambda: rows.stale_rows),
-        ("tandem_store_reads", "Reads of the online store, since the start", lambda: rows.reads),
+        ("tandem_cache_hits_total", "Rows found in the feature cache", lambda: cache.hits),
+        ("tandem_cache_misses_total", "Rows not found in the feature cache", lambda: cache.misses),
+        ("tandem_cache_evictions_total", "Rows pushed out of the feature cache", lambda: cache.evicted),
+        ("tandem_cache_stale_rows_total", "Rows that stood in for a store that was gone", lambda: rows.stale_rows),
+        ("tandem_store_reads_total", "Reads of the online store", lambda: rows.reads),
         ("tandem_store_breaker_open", "1 while the online store is left alone", rows.breaker.is_open),
     ):
         telemetry.watch(name, words, read)
