@@ -8,13 +8,16 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from adapters.artifact_store import ArtifactStore
 from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
 from adapters.state import State
-from contracts.clock import SystemClock
+from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import LOOKUPS, STATISTICS_TTL_S, VIEWS
+from contracts.schema import Floats
 from serving.admission import Admission
 from serving.api import Api
 from serving.artifacts import LoadedModel, load_artifact
@@ -96,7 +99,7 @@ def compose(settings: Settings) -> Replica:
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s)
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
-    _watch(telemetry, admission, rows)
+    _watch(telemetry, admission, rows, clock)
     return Replica(api, grpc_api, estimator, routing, admission, telemetry, state, settings.route_poll_ms / 1000)
 
 
@@ -105,7 +108,7 @@ def _statistics() -> set[str]:
     return {view.entity for view in VIEWS} - {view.entity for view in VIEWS if view.ttl_s < STATISTICS_TTL_S}
 
 
-def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows) -> None:
+def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows, clock: Clock) -> None:
     cache = rows.cache
     for name, words, read in (
         ("tandem_in_flight", "Requests let in and not yet answered", lambda: admission.in_flight),
@@ -121,6 +124,19 @@ def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows) -> None
         ("tandem_store_breaker_open", "1 while the online store is left alone", rows.breaker.is_open),
     ):
         telemetry.watch(name, words, read)
+    telemetry.watch_each(
+        "tandem_cache_row_age_seconds",
+        "Seconds since the rows in the feature cache were read",
+        ("quantile",),
+        lambda: _quantiles(cache.ages(clock.monotonic())),
+    )
+
+
+def _quantiles(ages: Floats) -> dict[tuple[str, ...], float]:
+    if not len(ages):
+        return {}
+    wanted = (0.5, 0.9, 1.0)
+    return {(str(share),): float(age) for share, age in zip(wanted, np.quantile(ages, wanted), strict=True)}
 
 
 def _online_store(settings: Settings) -> OnlineStore:

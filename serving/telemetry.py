@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -19,11 +19,10 @@ SECONDS: Final = (
     *(0.00005, 0.0001, 0.00015, 0.0002, 0.00025, 0.0003, 0.0004, 0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.005),
     *(0.01, 0.02, 0.03, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5),
 )
-AGES: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 
 
 class Telemetry:
-    """Counts, without a lock: `finished`, `called`, `estimated`, `turned_away` and `observed_age` are for one thread.
+    """Counts, without a lock: `finished`, `called`, `estimated` and `turned_away` are for one thread.
 
     That is the listener's, which serves HTTP and gRPC. `refused` is for the one that loads versions.
     """
@@ -43,16 +42,14 @@ class Telemetry:
         )
         self._features_seconds = Cells("tandem_features_seconds", "Waiting for features", (), SECONDS)
         self._model_seconds = Cells("tandem_model_seconds", "Model call", ("arm",), SECONDS)
-        self._ages = Cells("tandem_cache_age_seconds", "How long ago a cached row in use was read", (), AGES)
         self._turned_away = Cells("tandem_turned_away_total", "Requests refused for load", ("reason",))
         self._refused = Cells("tandem_artifacts_refused_total", "Versions that failed a check", ("check",))
-        self._watched: dict[str, tuple[str, Callable[[], float]]] = {}
+        self._watched: dict[str, tuple[str, tuple[str, ...], Callable[[], Mapping[tuple[str, ...], float]]]] = {}
         # What is looked up on every request, by what the caller has in hand.
         self._of_request: dict[tuple[str, int | str], tuple[Cell, Cell]] = {}
         self._of_estimate: dict[tuple[str, str, str, str], Cell] = {}
         self._of_arm: dict[str, tuple[Cell, Cell]] = {}
         self._features = self._features_seconds.cell()
-        self._age = self._ages.cell()
 
     def finished(self, route: str, status: int | str, seconds: float) -> None:
         """Count an answered request; `seconds` are from its arrival."""
@@ -87,12 +84,6 @@ class Telemetry:
             cell = self._of_estimate[model, arm, source, reason] = self._estimates.cell(model, arm, source, str(reason))
         cell[0] += trips
 
-    def observed_age(self, seconds: float) -> None:
-        """Take the age of a row that the cache gave: of a request's oldest one, where a call a row is too dear."""
-        age = self._age
-        age[bisect_left(AGES, seconds)] += 1
-        age[-1] += seconds
-
     def turned_away(self, reason: str) -> None:
         """Count a request that was refused for load."""
         self._turned_away.cell(str(reason))[0] += 1
@@ -103,19 +94,30 @@ class Telemetry:
 
     def watch(self, name: str, words: str, read: Callable[[], float]) -> None:
         """Show a number that is read when somebody looks; one that only grows has a name that ends in `_total`."""
-        self._watched[name] = (words, read)
+        self.watch_each(name, words, (), lambda: {(): read()})
+
+    def watch_each(
+        self, name: str, words: str, labels: tuple[str, ...], read: Callable[[], Mapping[tuple[str, ...], float]]
+    ) -> None:
+        """Show a number for each set of label values, read when somebody looks."""
+        self._watched[name] = (words, labels, read)
 
     def snapshot(self) -> list[Family]:
         """Everything, as numbers."""
         counted = (
             *(self._requests, self._seconds, self._estimates, self._arm_seconds, self._features_seconds),
-            *(self._model_seconds, self._ages, self._turned_away, self._refused),
+            *(self._model_seconds, self._turned_away, self._refused),
         )
         return [cells.family() for cells in counted] + [
             Family(
-                name, words, "counter" if name.endswith("_total") else "gauge", (), (), [Series((), [float(read())])]
+                name,
+                words,
+                "counter" if name.endswith("_total") else "gauge",
+                labels,
+                (),
+                [Series(of, [float(value)]) for of, value in read().items()],
             )
-            for name, (words, read) in list(self._watched.items())
+            for name, (words, labels, read) in list(self._watched.items())
         ]
 
     def encoded(self) -> bytes:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from serving.control_metrics import ControlMetrics, forget, read_control, serves_own, write_control, write_serves_own
+from serving.exchange import Answer, Request
 from serving.exposition import LOCAL_PATH
 from serving.listener import Listener, socket_path
 from serving.metrics_all import TierMetrics
 from serving.telemetry import Telemetry
+from tests.serving.conftest import Echo
 from tests.serving.test_telemetry import shown
 
 SLOTS = 4
@@ -25,15 +27,9 @@ SLOTS = 4
 def listening(folder: Path, slot: int, body: bytes, status: int = 200) -> Iterator[None]:
     """A replica's listener that answers this to who asks for its numbers."""
 
-    class App:
-        def arrived(self, scope: Any) -> None:
-            pass
-
-        async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
-            found = status if scope["path"] == LOCAL_PATH else 404
-            length = (b"content-length", b"%d" % len(body))
-            await send({"type": "http.response.start", "status": found, "headers": [length]})
-            await send({"type": "http.response.body", "body": body})
+    class App(Echo):
+        def answer(self, request: Request) -> Answer:
+            return Answer(status if request.path == LOCAL_PATH else 404, body)
 
     listener = Listener(App(), socket_path(folder, slot), ())
     listener.start()

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving.call import Call
 from serving.exposition import labelled, render
 from serving.metric_cells import MOST_SERIES, Cells, Family, Series
-from serving.telemetry import AGES, SECONDS, Telemetry
+from serving.telemetry import SECONDS, Telemetry
 
 
 def shown(text: bytes) -> dict[tuple[str, ...], float]:
@@ -28,7 +28,6 @@ def test_the_service_levels_are_bounds() -> None:
     assert {0.15, 0.06} <= set(SECONDS)
     assert sum(bound < 0.001 for bound in SECONDS) >= 5
     assert list(SECONDS) == sorted(SECONDS)
-    assert list(AGES) == sorted(AGES)
 
 
 def test_every_count_is_shown() -> None:
@@ -40,7 +39,7 @@ def test_every_count_is_shown() -> None:
     telemetry.estimated("eta@1", "canary", "fallback", "model_error", 3)
     telemetry.turned_away("concurrency_limit")
     telemetry.refused("hash")
-    telemetry.observed_age(2.0)
+    telemetry.watch_each("tandem_age_seconds", "Ages", ("quantile",), lambda: {("0.5",): 2.0, ("1.0",): 9.0})
     telemetry.watch("tandem_rows", "Rows", lambda: 7)
     telemetry.watch("tandem_logged_total", "Logged", lambda: 8)
     text, content_type = telemetry.exposition()
@@ -58,7 +57,7 @@ def test_every_count_is_shown() -> None:
     assert found["tandem_estimates_total", "arm=canary", "model=eta@1", "reason=model_error", "source=fallback"] == 3
     assert found["tandem_turned_away_total", "reason=concurrency_limit"] == 1
     assert found["tandem_artifacts_refused_total", "check=hash"] == 1
-    assert found["tandem_cache_age_seconds_bucket", "le=2.5"] == 1
+    assert found["tandem_age_seconds", "quantile=1.0"] == 9
     assert found["tandem_rows",] == 7
     kinds = {family.name: family.type for family in text_string_to_metric_families(text.decode())}
     assert (kinds["tandem_logged"], kinds["tandem_rows"]) == ("counter", "gauge")
