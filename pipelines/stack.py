@@ -29,7 +29,7 @@ from serving.settings import PREFIX, Settings, load_settings
 # A unix socket's path has at most 107 characters, and Ray's own part of it has 70.
 _LONGEST_SOCKETS: Final = 37
 _RAY_STOP_S: Final = 25.0
-_ADDRESSES: Final = ("host", "port", "grpc_port", "replicas")
+_ADDRESSES: Final = ("host", "port", "grpc_port", "replicas", "min_replicas", "max_replicas")
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def status(home: Path) -> dict[str, Any]:
         "ok": ready,
         "up": supervisor is not None,
         "ready": ready,
-        "replicas": f"{ready_replicas(stack.sockets)} of {settings.replicas} ready",
+        "replicas": f"{ready_replicas(stack.sockets)} of {_number(settings)} ready",
         "route": _route(settings),
         "url": record.get("url", settings.url),
         "docs": f"{settings.url}/docs",
@@ -191,9 +191,17 @@ def _spawn(stack: Stack, settings: Settings) -> None:
         raise Unavailable("the stack", "not_started", f"{log_path(stack.run)} has the cause at {settings.url}")
 
 
+def _number(settings: Settings) -> str:
+    few, most = settings.fewest, settings.most
+    return str(most) if few == most else f"{few} to {most}"
+
+
 def _ready(stack: Stack, settings: Settings) -> bool:
-    """Whether all replicas answer; the first question also waits out the front's own start, when it counts on all."""
-    return answers(f"{settings.url}/readyz") and ready_replicas(stack.sockets) >= settings.replicas
+    """Whether the replicas answer that there always are.
+
+    The first question also waits out the front's own start, when it counts on all.
+    """
+    return answers(f"{settings.url}/readyz") and ready_replicas(stack.sockets) >= settings.fewest
 
 
 def _wait(stack: Stack, done: Any, thing: str) -> None:

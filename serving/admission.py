@@ -47,6 +47,7 @@ class Admission:
     low_share: float = 0.5
     in_flight: int = 0
     service_s: float = 0.0  # average time one request holds the processor
+    busy_s: float = 0.0  # how long requests have held it in all
     _long_ms: float = 0.0
     _samples: int = 0
 
@@ -65,6 +66,7 @@ class Admission:
         """Give the place back, after `latency_s` in all, of which `busy_s` held the processor."""
         crowded = self.in_flight * 2 >= self.limit
         self.in_flight -= 1
+        self.busy_s += busy_s
         self.service_s += (busy_s - self.service_s) * 0.1  # from nothing: a first request is slow for its own reasons
         latency_ms = max(latency_s * 1e3, 1e-3)
         self._samples = min(self._samples + 1, LONG_WINDOW)

@@ -20,6 +20,7 @@ class Call:
     waited_s: float = 0.0  # for a body, a store, another thread: others had the event loop
     features_s: float = 0.0
     model_s: float = 0.0
+    arm: str = "champion"  # who answered: the estimator says so
 
     def left_s(self) -> float:
         """How long there is to answer; infinity without a deadline."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from contracts.errors import Unavailable
 from serving.grpc_api import serve as serve_grpc
 from serving.listener import Listener, claim_slot, grpc_path, socket_path
 from serving.replica import compose
+from serving.scaling import UTILISATION, LoadMeter
 from serving.settings import Settings
 
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -32,6 +34,7 @@ class OnlineReplica:
         _keep_serve_on_loopback()
         self._drain_s = settings.drain_s
         self._replica = compose(settings)
+        self._load = LoadMeter(time.monotonic(), time.process_time(), 0.0)
         folder = Path(sockets)
         self._lock, slot = claim_slot(folder, slots)
         grpc = partial(serve_grpc, self._replica.grpc_api.handlers(), grpc_path(folder, slot), settings.drain_s)
@@ -45,6 +48,11 @@ class OnlineReplica:
             await asyncio.to_thread(self._listener.call, self._replica.estimator.check(), _HEALTH_S)
         except TimeoutError:
             raise Unavailable("listener", "wedged", f"no answer within {_HEALTH_S} s") from None
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Tell Serve's controller how busy this replica is; it asks only where the number of replicas may change."""
+        busy_s = self._replica.admission.busy_s
+        return {UTILISATION: self._load.sample(time.monotonic(), time.process_time(), busy_s)}
 
     async def __call__(self, *_: Any) -> dict[str, Any]:
         """Say what this replica serves, to whoever holds a handle."""

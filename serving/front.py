@@ -13,6 +13,7 @@ from serving.listener import grpc_path, socket_path
 from serving.problems import encode_problem
 from serving.settings import Settings
 
+METRICS_PATH: Final = "/metrics/front"
 _METHODS: Final = "GET HEAD POST PUT DELETE PATCH OPTIONS"  # a replica says what each route takes; it parses no others
 _ERRORS: Final = {
     400: "the request is not HTTP",
@@ -26,7 +27,7 @@ _ERRORS: Final = {
 
 def slots(settings: Settings) -> int:
     """How many replica sockets there are: a rolling update may hold the old and the new ones at a time."""
-    return 2 * settings.replicas + 2
+    return 2 * settings.most + 2
 
 
 def error_pages() -> dict[str, bytes]:
@@ -98,6 +99,8 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         f"  http-request return status 405 content-type application/problem+json {unknown}",
         # The replica refuses it too, but a client that is still sending would not hear it.
         f"  http-request return status 413 content-type application/problem+json {too_large}",
+        # What the replicas can't know: connections, retries, what HAProxy answered itself, which replica is up.
+        f"  http-request use-service prometheus-exporter if {{ path {METRICS_PATH} }} METH_GET",
         "  default_backend replicas",
         "backend replicas",
         "  balance leastconn",

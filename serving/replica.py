@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from adapters.artifact_store import ArtifactStore
 from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
 from adapters.state import State
-from contracts.clock import SystemClock
+from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import LOOKUPS, STATISTICS_TTL_S, VIEWS
+from contracts.schema import Floats
 from serving.admission import Admission
 from serving.api import Api
 from serving.artifacts import LoadedModel, load_artifact
@@ -42,6 +46,7 @@ class Replica:
     estimator: EtaService
     routing: Routing
     admission: Admission
+    telemetry: Telemetry
     state: State
     poll_s: float
 
@@ -94,8 +99,8 @@ def compose(settings: Settings) -> Replica:
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s)
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
-    _watch(telemetry, admission, rows)
-    return Replica(api, grpc_api, estimator, routing, admission, state, settings.route_poll_ms / 1000)
+    _watch(telemetry, admission, rows, clock)
+    return Replica(api, grpc_api, estimator, routing, admission, telemetry, state, settings.route_poll_ms / 1000)
 
 
 def _statistics() -> set[str]:
@@ -103,20 +108,35 @@ def _statistics() -> set[str]:
     return {view.entity for view in VIEWS} - {view.entity for view in VIEWS if view.ttl_s < STATISTICS_TTL_S}
 
 
-def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows) -> None:
+def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows, clock: Clock) -> None:
     cache = rows.cache
     for name, words, read in (
         ("tandem_in_flight", "Requests let in and not yet answered", lambda: admission.in_flight),
         ("tandem_concurrency_limit", "Requests that may be in flight", lambda: admission.limit),
+        ("tandem_busy_seconds_total", "Seconds that requests held the event loop", lambda: admission.busy_s),
+        ("tandem_cpu_seconds_total", "Processor time of the replica's process", time.process_time),
         ("tandem_cache_rows", "Rows in the feature cache", lambda: len(cache)),
-        ("tandem_cache_hits", "Rows found in the feature cache, since the start", lambda: cache.hits),
-        ("tandem_cache_misses", "Rows not found in the feature cache, since the start", lambda: cache.misses),
-        ("tandem_cache_evictions", "Rows pushed out of the feature cache, since the start", lambda: cache.evicted),
-        ("tandem_cache_stale_rows", "Rows that stood in for a store that was gone", lambda: rows.stale_rows),
-        ("tandem_store_reads", "Reads of the online store, since the start", lambda: rows.reads),
+        ("tandem_cache_hits_total", "Rows found in the feature cache", lambda: cache.hits),
+        ("tandem_cache_misses_total", "Rows not found in the feature cache", lambda: cache.misses),
+        ("tandem_cache_evictions_total", "Rows pushed out of the feature cache", lambda: cache.evicted),
+        ("tandem_cache_stale_rows_total", "Rows that stood in for a store that was gone", lambda: rows.stale_rows),
+        ("tandem_store_reads_total", "Reads of the online store", lambda: rows.reads),
         ("tandem_store_breaker_open", "1 while the online store is left alone", rows.breaker.is_open),
     ):
         telemetry.watch(name, words, read)
+    telemetry.watch_each(
+        "tandem_cache_row_age_seconds",
+        "Seconds since the rows in the feature cache were read",
+        ("quantile",),
+        lambda: _quantiles(cache.ages(clock.monotonic())),
+    )
+
+
+def _quantiles(ages: Floats) -> dict[tuple[str, ...], float]:
+    if not len(ages):
+        return {}
+    wanted = (0.5, 0.9, 1.0)
+    return {(str(share),): float(age) for share, age in zip(wanted, np.quantile(ages, wanted), strict=True)}
 
 
 def _online_store(settings: Settings) -> OnlineStore:

@@ -37,7 +37,15 @@ class Settings:
     host: str = _setting("127.0.0.1", "address the front listens on; anything but loopback opens it to the network")
     port: int = _setting(8000, "port of the front", low=1, high=65535)
     grpc_port: int = _setting(8001, "gRPC port of the front", low=1, high=65535)
-    replicas: int = _setting(2, "replicas of the online tier", low=1, high=64)
+    replicas: int = _setting(
+        2, "replicas of the online tier; at first, where their number follows the load", low=1, high=64
+    )
+    min_replicas: int = _setting(0, "fewest replicas when there is little to do; 0 is TANDEM_REPLICAS", low=0, high=64)
+    max_replicas: int = _setting(0, "most replicas under load; 0 is TANDEM_REPLICAS", low=0, high=64)
+    scale_target: float = _setting(0.6, "share of its time that a replica should be busy", low=0.05, high=0.95)
+    scale_window_s: float = _setting(20.0, "time over which the load is averaged", low=1, high=3600)
+    scale_up_delay_s: float = _setting(10.0, "how long more replicas must be wanted", low=0, high=3600)
+    scale_down_delay_s: float = _setting(300.0, "how long fewer replicas must be wanted", low=0, high=86_400)
     redis_url: str = _setting(
         "", "online store, redis[s]://user:password@host:port/db; the embedded Valkey where empty"
     )
@@ -64,6 +72,16 @@ class Settings:
         20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
     )
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
+
+    @property
+    def fewest(self) -> int:
+        """The least number of replicas."""
+        return self.min_replicas or self.replicas
+
+    @property
+    def most(self) -> int:
+        """The greatest number of replicas."""
+        return self.max_replicas or self.replicas
 
     @property
     def state(self) -> str:
@@ -98,6 +116,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         values[spec.name] = _number(variable, raw, kind, spec.metadata) if kind in (int, float) else kind(raw)
     settings = Settings(**values)
     _check_address(settings.host)
+    if not settings.fewest <= settings.replicas:
+        raise BadSetting("TANDEM_MIN_REPLICAS", str(settings.fewest), f"at most TANDEM_REPLICAS={settings.replicas}")
+    if not settings.replicas <= settings.most:
+        raise BadSetting("TANDEM_MAX_REPLICAS", str(settings.most), f"at least TANDEM_REPLICAS={settings.replicas}")
     scheme = urlsplit(settings.redis_url).scheme
     if settings.redis_url and scheme not in _REDIS_SCHEMES:  # only the scheme is told: the rest may hold a password
         raise BadSetting("TANDEM_REDIS_URL", f"{scheme}:…", "redis://…, rediss://… or unix://…")
