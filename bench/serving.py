@@ -90,6 +90,7 @@ class _Ground:
             model=(self.artifact / ETA_FILE).resolve(),
             port=free_port(),
             scratch=scratch.resolve(),
+            aside=free_port(),
             redis_url=self.online.url if self.online and row.table == "B" else "",
             feast=self.online.repository if self.online else Path(),
         )
