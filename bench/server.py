@@ -77,7 +77,7 @@ class Server:
     def usage(self) -> Usage:
         """Sum over the processes that carry the mark."""
         cpu_s, memory, count = 0.0, 0, 0
-        for process in self._processes():
+        for process in self.processes():
             try:
                 times, pss = process.cpu_times(), process.memory_full_info().pss
             except psutil.Error:
@@ -87,6 +87,10 @@ class Server:
             count += 1
         return Usage(cpu_s, memory / 2**20, count)
 
+    def signal(self, which: int) -> None:
+        """Send the first process a signal."""
+        self._process.send_signal(which)
+
     def stop(self, grace_s: float = 10.0) -> None:
         """Ask the first process to stop, then end what carries the mark."""
         if self._process.poll() is None:
@@ -95,7 +99,7 @@ class Server:
                 self._process.wait(grace_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        left = list(self._processes())
+        left = list(self.processes())
         for process in left:
             try:
                 process.send_signal(signal.SIGKILL)
@@ -104,7 +108,8 @@ class Server:
         psutil.wait_procs(left, timeout=grace_s)
         self._process.wait()
 
-    def _processes(self) -> Iterator[psutil.Process]:
+    def processes(self) -> Iterator[psutil.Process]:
+        """Those that carry the mark."""
         for process in psutil.process_iter():
             try:
                 if process.environ().get(MARK) == self._mark:

@@ -28,14 +28,17 @@ from bench.turn import Plan, take_turn
 from bench.vectors import POOL, items, pool
 
 
+NAME = "serving"
+
+
 def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure rows and return plain data: the machine, the plan, the model, and each row's turns and medians.
 
     A row that can't be installed, does not start or answers wrongly says why in `status` and takes no more turns.
     """
-    begun, machine = time.monotonic(), _machine()
+    begun, here = time.monotonic(), machine()
     cache = home / "bench"
-    artifact, made_up = _artifact(home, cache)
+    artifact, made_up = find_artifact(home, cache)
     model = OnnxModel((artifact / ETA_FILE).read_bytes())
     records = [_record(row) for row in rows]
     with _ground(rows, artifact, model, cache) as ground:
@@ -47,10 +50,10 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
         record["median"] = summary(record["turns"])
         del record["known"]
     return {
-        "suite": "serving",
+        "suite": NAME,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "took_s": round(time.monotonic() - begun),
-        "machine": machine,
+        "machine": here,
         "plan": asdict(plan),
         "model": {
             "file": "a stand-in of the student's size" if made_up else artifact.name,
@@ -163,7 +166,7 @@ def _record(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _artifact(home: Path, cache: Path) -> tuple[Path, bool]:
+def find_artifact(home: Path, cache: Path) -> tuple[Path, bool]:
     """Find the highest published version of a home, else a made-up one; and which of the two it is."""
     published = ArtifactStore(home / "artifacts")
     if versions_there := published.versions("eta"):
@@ -171,7 +174,7 @@ def _artifact(home: Path, cache: Path) -> tuple[Path, bool]:
     return stand_in(ArtifactStore(cache / "stand-in"), cache / "scratch" / "stand-in"), True
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     words = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in words if line.startswith("model name")), "?")
     return {

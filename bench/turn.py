@@ -78,7 +78,7 @@ def take_turn(
         worst = max(exercise.check(row.wire, address, size) for size in plan.sizes)
         steps: list[dict[str, Any]] = []
         highest: dict[int, float] = {}
-        with _generator_on(plan.generator_cpu):
+        with generator_on(plan.generator_cpu):
             for size in plan.sizes:
                 probe = row.wire.body(exercise.items[:size])
                 load = _Load(address, exercise.messages(row.wire, size), seed, row.wire.path, probe)
@@ -99,7 +99,7 @@ def take_turn(
 
 
 @contextmanager
-def _generator_on(cpu: int) -> Iterator[None]:
+def generator_on(cpu: int) -> Iterator[None]:
     """Keep this process on one CPU and, where it may, ahead of the servers: a load that waits for them is not open."""
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
