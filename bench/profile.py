@@ -1,6 +1,7 @@
-"""Where processor time goes: a signal every so often, and the innermost of our functions at each.
+"""Where time goes: a signal every so often, and the innermost of our functions at each.
 
-A handler runs between two bytecodes of the main thread, so that time in C counts for the function that called it.
+By the wall clock, whose timer is finer than the kernel's tick, so for work that does not wait. A handler runs between
+two bytecodes of the main thread, so that time in C counts for the function that called it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ ELSEWHERE: Final = "the event loop and the driver"
 # The first entry that a function's name begins with says its stage.
 STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("serving.api.Api._decode", "decode"),
+    ("contracts.messages", "decode"),
     ("serving.intake", "body and headers"),
     ("serving.trips.resolve", "resolve places and times"),
     ("serving.trips._position", "resolve places and times"),
@@ -47,6 +49,7 @@ STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("serving.eta._answers", "answers"),
     ("serving.eta._sane", "checks of the estimate"),
     ("serving.eta", "the use case itself"),
+    ("serving.call", "the use case itself"),
     ("serving.api", "routing, encoding, answering"),
 )
 
@@ -65,13 +68,13 @@ class Profile:
 
     def __enter__(self) -> None:
         """Begin."""
-        self._previous = signal.signal(signal.SIGPROF, self._take)
-        signal.setitimer(signal.ITIMER_PROF, self._interval_s, self._interval_s)
+        self._previous = signal.signal(signal.SIGALRM, self._take)
+        signal.setitimer(signal.ITIMER_REAL, self._interval_s, self._interval_s)
 
     def __exit__(self, *_: object) -> None:
         """End."""
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        signal.signal(signal.SIGPROF, self._previous)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, self._previous)
 
     def shares(self) -> dict[str, float]:
         """Share of the samples by function, the largest first."""

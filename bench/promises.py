@@ -22,12 +22,12 @@ def lines(result: Mapping[str, Any]) -> Sequence[Line]:
         what = f"{size} trip{'s' if size > 1 else ''} a request"
         found += [
             at_least(
-                f"A, {what}: highest rate over Ray Serve's quick start", _ratio(a, OURS, QUICK_START), 30, " ×", 1
+                f"A, {what}: highest rate over Ray Serve's quick start", _ratio(a, OURS, QUICK_START), 30, " x", 1
             ),
-            at_least(f"A, {what}: over the best peer", _ratio(a, OURS, _best_peer(a)), 1.4, " ×"),
-            at_least(f"A, {what}: of the limit", _ratio(a, OURS, _limit(a)), 0.8, " ×"),
-            at_least(f"B, {what}: over FastAPI with Feast's SDK", _ratio(b, OURS, SDK), 5, " ×", 1),
-            at_least(f"B, {what}: of the limit", _ratio(b, OURS, _limit(b)), 0.7, " ×"),
+            at_least(f"A, {what}: over the best peer", _ratio(a, OURS, _best_peer(a)), 1.4, " x"),
+            at_least(f"A, {what}: of the limit", _ratio(a, OURS, _limit(a)), 0.8, " x"),
+            at_least(f"B, {what}: over FastAPI with Feast's SDK", _ratio(b, OURS, SDK), 5, " x", 1),
+            at_least(f"B, {what}: of the limit", _ratio(b, OURS, _limit(b)), 0.7, " x"),
         ]
     for table in ("A", "B"):
         ours, limit = _step(result, table, OURS, sizes[0]), _step(result, table, LIMIT, sizes[0])
@@ -35,7 +35,7 @@ def lines(result: Mapping[str, Any]) -> Sequence[Line]:
         p99 = ours["p99_ms"] / limit["p99_ms"] if ours and limit else None
         found += [
             at_most(f"{table}: p50 at {RATE}/s above the limit's", p50, 1, " ms"),
-            at_most(f"{table}: p99 at {RATE}/s over the limit's", p99, 2, " ×"),
+            at_most(f"{table}: p99 at {RATE}/s over the limit's", p99, 2, " x"),
         ]
     return found
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -73,6 +73,15 @@ class Server:
                 last = f"status {status}: {answer[:200]!r}"
             time.sleep(0.05)
         raise NotReady(f"not ready after {limit_s:.0f} s ({last}): {self._tail()}")
+
+    def cpu_s(self) -> float:
+        """CPU seconds so far; what memory costs to read is not paid."""
+        total = 0.0
+        for process in self.processes():
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
 
     def usage(self) -> Usage:
         """Sum over the processes that carry the mark."""

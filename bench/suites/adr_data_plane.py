@@ -18,7 +18,6 @@ from bench.acceptance import Line
 from bench.http1 import post as message
 from bench.load import Outcome, step, trace
 from bench.markdown import table
-from bench.online import Online
 from bench.process_names import REPLICA, name_of
 from bench.rows import ray_haproxy, tandem
 from bench.rows.protocol import APPS, PROJECT, Site
@@ -193,9 +192,9 @@ def page(result: dict[str, Any]) -> str:
         for name in FAULT_S
     ]
     return (
-        f"{table(['', *planes], rows)}\n\nSame HAProxy, same model, Open Inference Protocol over HTTP; the own listener "
-        f"with validation, metrics and logs. Faults with {result['replicas']} replicas, one fault each: no repetition. The "
-        "rolling update deploys the same code with another argument."
+        f"{table(['', *planes], rows)}\n\nSame HAProxy, same model, Open Inference Protocol over HTTP; the own "
+        f"listener with validation, metrics and logs. Faults with {result['replicas']} replicas, one fault each, not "
+        "repeated. The rolling update deploys the same code with another argument."
     )
 
 

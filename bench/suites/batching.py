@@ -108,11 +108,10 @@ def conclusion(result: dict[str, Any]) -> str:
     pays = "pays" if saved > gather else "does not pay"
     worse = [p for p in result["padding"] if p["padded_us"] > p["exact_us"] * 1.02]
     best = min(result["rows"], key=lambda row: row["us"]["1"] + row["us"]["32"])
-    choice = f"{best['threads']} thread(s), arena {_on(best['arena'])}, pattern {_on(best['pattern'])}"
     return (
         f"Two one-row calls in one save {saved:,.0f} µs, and waiting for one another costs about {gather:,.0f} µs: "
         f"micro-batching across requests {pays}. Padding to buckets is slower in {len(worse)} of "
-        f"{len(result['padding'])} sizes. Fastest at 1 and 32 rows: {choice}."
+        f"{len(result['padding'])} sizes. Fastest at 1 and 32 rows: {_words(best)}."
     )
 
 
@@ -120,17 +119,15 @@ def _on(value: bool) -> str:  # noqa: FBT001
     return "on" if value else "off"
 
 
+def _words(row: dict[str, Any]) -> str:
+    threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
+    return f"{threads}, arena {_on(row['arena'])}, pattern {_on(row['pattern'])}"
+
+
 def page(result: dict[str, Any]) -> str:
     """Tell all three comparisons and what follows."""
     head = ["p50 µs by rows", *map(str, BATCHES)]
-    rows = [
-        [
-            f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}, arena {_on(row['arena'])}, "
-            f"pattern {_on(row['pattern'])}",
-            *(row["us"][str(batch)] for batch in BATCHES),
-        ]
-        for row in result["rows"]
-    ]
+    rows = [[_words(row), *(row["us"][str(batch)] for batch in BATCHES)] for row in result["rows"]]
     padding = [[str(p["rows"]), p["bucket"], p["exact_us"], p["padded_us"]] for p in result["padding"]]
     shared = [[str(s["requests"]), s["apart_us"], s["together_us"]] for s in result["shared"]]
     return "\n\n".join(

@@ -69,7 +69,7 @@ def run(bench: Bench) -> dict[str, Any]:
     return {"rows": rows, "one_flight": flight}
 
 
-async def _side_by_side(
+async def _side_by_side(  # noqa: PLR0917 - what is compared, on what, how often
     make: Callable[[], OnlineStore], feast: FeatureStore | None, trips: Any, ground: Online, size: int, rounds: int
 ) -> dict[str, Any]:
     """Take turns: Feast, ours with an empty cache, ours with what it has just read; p50 in µs."""
@@ -156,7 +156,7 @@ def lines(result: dict[str, Any]) -> Sequence[Line]:
     row, flight = _row(result, "Valkey", 32), result["one_flight"]
     most = max(flight["store_reads"], flight["valkey_hmgets"])
     return [
-        at_least("32 trips, cold: `get_online_features`' p50 over ours", row["feast_us"] / row["cold_us"], 10, " ×", 1),
+        at_least("32 trips, cold: `get_online_features`' p50 over ours", row["feast_us"] / row["cold_us"], 10, " x", 1),
         at_most("32 trips, warm", row["warm_us_a_trip"], 20, " µs a trip", 1),
         at_most(f"Store reads of {flight['misses']} concurrent misses of one key", most, 1, "", 0),
     ]
@@ -179,8 +179,8 @@ def page(result: dict[str, Any]) -> str:
     ]
     flight = result["one_flight"]
     return (
-        f"{table(head, rows)}\n\nAll keys of the trips, one process, in turns, other keys every turn; cold has an empty "
-        "cache and makes one round trip. Every read was compared with Feast's: largest difference "
+        f"{table(head, rows)}\n\nAll keys of the trips, one process, in turns, other keys every turn; cold has an "
+        "empty cache and makes one round trip. Every read was compared with Feast's: largest difference "
         f"{max(row['largest_difference'] for row in result['rows']):g}. {flight['misses']:,} concurrent misses of one "
         f"key: {flight['store_reads']} read by our count, {flight['valkey_hmgets']} HMGET by Valkey's."
     )

@@ -70,8 +70,8 @@ def page(result: dict[str, Any]) -> str:
     logged = result["logged"]
     exact = f" By the prediction log: p50 {logged['p50_ms']} ms, p99 {logged['p99_ms']} ms." if logged["rows"] else ""
     return (
-        f"{table(['model call', 'calls', '%'], rows[: first + 1])}\n\nOne replica, {result['rate']} requests/s of one trip "
-        f"for {result['duration_s']} s; the answers' own p50 / p99 {result['p50_ms']} / {result['p99_ms']} ms, "
+        f"{table(['model call', 'calls', '%'], rows[: first + 1])}\n\nOne replica, {result['rate']} requests/s of one "
+        f"trip for {result['duration_s']} s; the answers' own p50 / p99 {result['p50_ms']} / {result['p99_ms']} ms, "
         f"{result['statuses']}.{exact}"
     )
 

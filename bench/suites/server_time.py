@@ -1,4 +1,4 @@
-"""Server time of a request in the replica: the ASGI application driven in this process, with a real Valkey behind it."""
+"""Server time of a request: the replica's ASGI application driven in this process, with a real Valkey behind it."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def page(result: dict[str, Any]) -> str:
     functions = [[f"`{name}`", 100 * share] for name, share in list(result["rows"][0]["functions"].items())[:15]]
     top = table(["function, one trip, with the libraries it calls", "%"], functions)
     return (
-        f"{times}\n\nThe replica's ASGI application as it is composed for production, driven in one process without the "
-        f"socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples of the "
-        f"processor's time, each given to the innermost function of ours.\n\n{top}"
+        f"{times}\n\nThe replica's ASGI application as it is composed for production, driven in one process without "
+        f"the socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
+        f"each given to the innermost function of ours.\n\n{top}"
     )
 
 
