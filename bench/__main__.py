@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(report.text_of(result))
-        if not chosen.quick:
+        if not (chosen.quick or chosen.out):
             report.write(RESULTS, PAGE)
     if "report" in chosen.suites:
         report.write(RESULTS, PAGE)

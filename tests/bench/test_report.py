@@ -51,7 +51,7 @@ def test_a_tool_without_figures_is_a_row_that_says_why() -> None:
 
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
-    """A page keeps its own words, however often the benchmark is run; suites without a result keep what stands there."""
+    """A page keeps its own words, however often it is written; a suite without a result keeps what stands there."""
     page, results = tmp_path / "performance.md", tmp_path / "results"
     results.mkdir()
     (results / "serving.json").write_text(json.dumps(_result()))
