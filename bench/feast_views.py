@@ -18,7 +18,17 @@ from contracts.features import VIEWS
 REGISTRY_TTL_S = 60
 
 
-def feature_store(folder: Path, valkey: EmbeddedValkey) -> Any:
+def on_valkey(valkey: EmbeddedValkey) -> dict[str, str]:
+    """Feast's Redis store over a Valkey."""
+    return {"type": "redis", "connection_string": f"127.0.0.1:{valkey.port},password={valkey.password}"}
+
+
+def on_sqlite(path: Path) -> dict[str, str]:
+    """Feast's SQLite store."""
+    return {"type": "sqlite", "path": str(path)}
+
+
+def feature_store(folder: Path, online_store: dict[str, str]) -> Any:
     """Write a repository's feature_store.yaml and apply the views of the contract."""
     folder.mkdir(parents=True, exist_ok=True)
     registry = folder / "registry.db"
@@ -27,10 +37,7 @@ def feature_store(folder: Path, valkey: EmbeddedValkey) -> Any:
         "project": PROJECT,
         "provider": "local",
         "registry": {"registry_type": "sql", "path": f"sqlite:///{registry}", "cache_ttl_seconds": REGISTRY_TTL_S},
-        "online_store": {
-            "type": "redis",
-            "connection_string": f"127.0.0.1:{valkey.port},password={valkey.password}",
-        },
+        "online_store": online_store,
         "offline_store": {"type": "duckdb"},
         "entity_key_serialization_version": 3,
     }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.http1 import Response, parse
+from bench.trace import Look, Trace, nothing
 
 MAX_CONNECTIONS = 256
 IDLE_LIMIT_S = 2.0  # under every server's keep-alive, so that no request meets a connection being closed
@@ -76,7 +77,12 @@ class _Connection:
 class _Step:
     """The event loop of one step. A select on the epoll wakes to the microsecond, where epoll itself rounds to 1 ms."""
 
-    def __init__(self, address: tuple[str, int], requests: Iterator[bytes], due: np.ndarray) -> None:
+    def __init__(
+        self, address: tuple[str, int], requests: Iterator[bytes], due: np.ndarray, look: Look = nothing
+    ) -> None:
+        self.look = look
+        self.start = 0.0
+        self.answers: list[tuple[float, float, int, str]] = []  # due, seconds, status, what `look` saw
         self.address = address
         self.requests = requests
         self.due = due.tolist()
@@ -90,7 +96,7 @@ class _Step:
         self.late: list[float] = []
 
     def run(self) -> None:
-        start = time.perf_counter() + 0.01
+        start = self.start = time.perf_counter() + 0.01
         position, total = 0, len(self.due)
         end = start + self.due[-1] + DRAIN_S
         now = time.perf_counter()
@@ -169,6 +175,7 @@ class _Step:
 
     def _answer(self, connection: _Connection, response: Response) -> None:
         now = time.perf_counter()
+        self.answers.append((connection.due, now - connection.due, response.status, self.look(response.body)))
         if response.status == 200:
             self.latencies.append(now - connection.due)
         else:
@@ -199,18 +206,7 @@ def step(
     Every latency is kept, so percentiles are exact. A request that finds all connections busy waits and its latency
     grows; one that was not answered in the drain time counts as an error, sent or not.
     """
-    due = schedule(rate, duration_s, seed=seed)
-    # The default 50 µs of timer slack would be added to every latency.
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
-    offset = (seed or 0) * 7919 % len(requests)
-    running = _Step(address, itertools.islice(itertools.cycle(requests), offset, None), due)
-    gc.collect()
-    gc.disable()
-    try:
-        running.run()
-    finally:
-        gc.enable()
-        running.close()
+    running = _run(address, requests, schedule(rate, duration_s, seed=seed), seed or 0, nothing)
     latencies = np.array(running.latencies or [np.nan]) * 1e3
     p50, p95, p99, worst = np.percentile(latencies, [50, 95, 99, 100])
     return Outcome(
@@ -225,3 +221,44 @@ def step(
         max_ms=round(float(worst), 3),
         late_p99_ms=round(float(np.percentile(running.late, 99)) * 1e3, 3),
     )
+
+
+def trace(
+    address: tuple[str, int],
+    requests: Sequence[bytes],
+    *,
+    rate: float,
+    duration_s: float,
+    seed: int | None = 1,
+    look: Look = nothing,
+) -> Trace:
+    """Send like `step`, and keep every answer apart; `look` takes a word from each body."""
+    due = schedule(rate, duration_s, seed=seed)
+    running = _run(address, requests, due, seed or 0, look)
+    answers = sorted(running.answers)
+    return Trace(
+        rate=rate,
+        duration_s=duration_s,
+        began=running.start,
+        sent=len(due),
+        due_s=np.array([at - running.start for at, *_ in answers]),
+        latency_ms=np.array([seconds * 1e3 for _, seconds, *_ in answers]),
+        status=np.array([status for _, _, status, _ in answers], dtype=int),
+        words=[word for *_, word in answers],
+        lost={name: n for name, n in running.errors.items() if n and not name.startswith("http_")},
+    )
+
+
+def _run(address: tuple[str, int], requests: Sequence[bytes], due: np.ndarray, seed: int, look: Look) -> _Step:
+    # The default 50 µs of timer slack would be added to every latency.
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
+    offset = seed * 7919 % len(requests)
+    running = _Step(address, itertools.islice(itertools.cycle(requests), offset, None), due, look)
+    gc.collect()
+    gc.disable()
+    try:
+        running.run()
+    finally:
+        gc.enable()
+        running.close()
+    return running

@@ -21,7 +21,7 @@ from adapters.onnx_session import OnnxModel
 from adapters.tables import read_zones
 from adapters.valkey import EmbeddedValkey, embedded_valkey
 from bench.exercise import Exercise
-from bench.feast_views import feature_store
+from bench.feast_views import feature_store, on_valkey
 from bench.vectors import POOL
 from contracts.features import ANY, LIVE_VIEWS, LOOKED_UP, LOOKUPS, VIEWS
 from contracts.schema import Floats, ViewSpec
@@ -44,17 +44,19 @@ class Online:
     zones: Zones
     values: Mapping[str, pd.DataFrame]  # by view; the index is the key
     store: Any
+    socket_url: str = ""
+    pid: int = 0
 
     def refresh(self) -> None:
         """Write the live views anew, stamped now: a benchmark lasts longer than their TTL."""
         for name in LIVE_VIEWS:
             self.write(name)
 
-    def write(self, name: str) -> None:
-        """Let Feast write a view."""
+    def write(self, name: str, store: Any = None) -> None:
+        """Let Feast write a view, into its own store or another."""
         (view,) = [view for view in VIEWS if view.name == name]
         frame = self.values[name].rename_axis(view.entity).reset_index()
-        self.store.write_to_online_store(name, frame.assign(event_timestamp=datetime.now(UTC)))
+        (store or self.store).write_to_online_store(name, frame.assign(event_timestamp=datetime.now(UTC)))
 
     def exercise(self, model: OnnxModel, seed: int) -> Exercise:
         """Distinct trips of the next minutes, with the estimates that these values lead to."""
@@ -89,18 +91,18 @@ def online(artifact: Path, folder: Path) -> Iterator[Online]:
     folder.mkdir(parents=True, exist_ok=True)
     zones = read_zones(artifact / ZONES_FILE)
     valkey = embedded_valkey(folder / "valkey", folder)
-    with _running(valkey):
+    with _running(valkey) as process:
         rng = np.random.default_rng(5)
         values = {view.name: _drawn(view, _keys(view.entity, zones.ids), rng) for view in VIEWS}
-        store = feature_store(folder / "feast", valkey)
-        filled = Online(valkey.url, folder / "feast", zones, values, store)
+        store = feature_store(folder / "feast", on_valkey(valkey))
+        filled = Online(valkey.url, folder / "feast", zones, values, store, valkey.socket_url, process.pid)
         for view in VIEWS:
             filled.write(view.name)
         yield filled
 
 
 @contextmanager
-def _running(valkey: EmbeddedValkey) -> Iterator[None]:
+def _running(valkey: EmbeddedValkey) -> Iterator[subprocess.Popen[bytes]]:
     valkey.configure()
     process = subprocess.Popen(valkey.command(), stdout=subprocess.DEVNULL, cwd=valkey.data, env=dict(os.environ))
     try:
@@ -108,7 +110,7 @@ def _running(valkey: EmbeddedValkey) -> Iterator[None]:
             if process.poll() is not None:
                 raise OSError(f"Valkey exited with {process.returncode}")
             time.sleep(0.05)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()

@@ -2,33 +2,70 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import plot
+from bench import acceptance, plot, promises, serving
+from bench.acceptance import Line
+from bench.registry import SUITES
 
-BEGIN, END = "<!-- bench: generated -->", "<!-- bench: end -->"
 TITLES = {"A": "Table A: features in the request", "B": "Table B: features from Valkey"}
 NONE = "-"
 
 
-def write(result: dict[str, Any], page: Path | None) -> str:
-    """Return the tables in markdown; with a page, put them between its markers and the plot beside it."""
-    text = render(result)
-    if page is not None:
-        picture = page.parent / "performance.svg"
-        plot.draw(result, picture)
-        body = f"{BEGIN}\n\n![Highest rate and latency of every row]({picture.name})\n\n{text}\n{END}"
-        page.write_text(between(page.read_text(encoding="utf-8") if page.exists() else "", body), encoding="utf-8")
-    return text
+def write(results: Path, page: Path) -> None:
+    """Put every suite's results between its markers, the plot beside the page, and all acceptance lines at the top."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    found = {name: _read(results / f"{name}.json") for name in (*SUITES, serving.NAME)}
+    lines = [line for name, result in found.items() if result for line in lines_of(name, result)]
+    text = between(text, "acceptance", acceptance.table(lines))
+    for name, result in found.items():
+        if result is None:
+            continue
+        body = text_of(result)
+        if name == serving.NAME:
+            picture = page.parent / "performance.svg"
+            plot.draw(result, picture)
+            body = f"![Highest rate and latency of every row]({picture.name})\n\n{body}"
+        text = between(text, name, body)
+    page.write_text(text, encoding="utf-8")
 
 
-def between(page: str, body: str) -> str:
-    """Return the page with what stands between the markers replaced, or with the body appended."""
-    head, begin, rest = page.partition(BEGIN)
-    if not begin:
-        return f"{page.rstrip()}\n\n{body}\n".lstrip()
-    return head + body + rest.partition(END)[2]
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def lines_of(name: str, result: dict[str, Any]) -> Sequence[Line]:
+    """The acceptance lines of a suite's result."""
+    return promises.lines(result) if name == serving.NAME else SUITES[name].lines(result)
+
+
+def text_of(result: dict[str, Any]) -> str:
+    """Tell one suite's result in markdown: conditions, acceptance lines, tables."""
+    name = result["suite"]
+    lines = lines_of(name, result)
+    judged = [acceptance.table(lines)] if lines else []
+    if name == serving.NAME:
+        return "\n\n".join([*judged, render(result)])
+    machine, suite = result["machine"], SUITES[name]
+    short = "**Preliminary: short steps.** " if result["quick"] else ""
+    where = (
+        f"{short}{result['at']}, {result['took_s'] / 60:.1f} minutes, {machine['cpus']} CPUs ({machine['cpu']}), load "
+        f"{machine['load_before']:.2f} before. Model: {result['model']['file']} ({result['model']['bytes']:,} bytes)."
+    )
+    return "\n\n".join([where, *judged, suite.page(result)]) + "\n"
+
+
+def between(page: str, name: str, body: str) -> str:
+    """Return the page with what stands between a suite's markers replaced, or with it appended."""
+    begin, end = f"<!-- bench: {name} -->", f"<!-- bench: end of {name} -->"
+    block = f"{begin}\n\n{body.strip()}\n\n{end}"
+    head, found, rest = page.partition(begin)
+    if not found:
+        return f"{page.rstrip()}\n\n{block}\n".lstrip()
+    return head + block + rest.partition(end)[2]
 
 
 def render(result: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -74,10 +74,19 @@ class Server:
             time.sleep(0.05)
         raise NotReady(f"not ready after {limit_s:.0f} s ({last}): {self._tail()}")
 
+    def cpu_s(self) -> float:
+        """CPU seconds so far; what memory costs to read is not paid."""
+        total = 0.0
+        for process in self.processes():
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
     def usage(self) -> Usage:
         """Sum over the processes that carry the mark."""
         cpu_s, memory, count = 0.0, 0, 0
-        for process in self._processes():
+        for process in self.processes():
             try:
                 times, pss = process.cpu_times(), process.memory_full_info().pss
             except psutil.Error:
@@ -87,6 +96,10 @@ class Server:
             count += 1
         return Usage(cpu_s, memory / 2**20, count)
 
+    def signal(self, which: int) -> None:
+        """Send the first process a signal."""
+        self._process.send_signal(which)
+
     def stop(self, grace_s: float = 10.0) -> None:
         """Ask the first process to stop, then end what carries the mark."""
         if self._process.poll() is None:
@@ -95,7 +108,7 @@ class Server:
                 self._process.wait(grace_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        left = list(self._processes())
+        left = list(self.processes())
         for process in left:
             try:
                 process.send_signal(signal.SIGKILL)
@@ -104,7 +117,8 @@ class Server:
         psutil.wait_procs(left, timeout=grace_s)
         self._process.wait()
 
-    def _processes(self) -> Iterator[psutil.Process]:
+    def processes(self) -> Iterator[psutil.Process]:
+        """Those that carry the mark."""
         for process in psutil.process_iter():
             try:
                 if process.environ().get(MARK) == self._mark:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from bench.ports import free_port
 from bench.rows.protocol import Row, Site
 from bench.server import NotReady
 from bench.stand_in import stand_in
-from bench.turn import Plan, take_turn
+from bench.turn import OVERLOADED_P99_MS, Plan, take_turn
 from bench.vectors import POOL, items, pool
+
+NAME = "serving"
 
 
 def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -33,25 +35,31 @@ def run(rows: Sequence[Row], plan: Plan, home: Path, say: Callable[[str], None])
 
     A row that can't be installed, does not start or answers wrongly says why in `status` and takes no more turns.
     """
-    begun, machine = time.monotonic(), _machine()
+    begun, here = time.monotonic(), machine()
     cache = home / "bench"
-    artifact, made_up = _artifact(home, cache)
+    artifact, made_up = find_artifact(home, cache)
     model = OnnxModel((artifact / ETA_FILE).read_bytes())
     records = [_record(row) for row in rows]
     with _ground(rows, artifact, model, cache) as ground:
+        longest_s, turns = 0.0, 0
         for turn in range(plan.turns):
+            since = time.monotonic()
+            if turn and since - begun + longest_s > plan.budget_s:
+                say(f"{turn} of {plan.turns} turns: another would end after {plan.budget_s / 60:.0f} minutes")
+                break
             for row, record in zip(rows, records, strict=True):
                 if record["status"] == "ok":
                     _take(row, record, ground, plan, turn=turn, say=say)
+            turns, longest_s = turn + 1, time.monotonic() - since if turn else 0.0
     for record in records:
         record["median"] = summary(record["turns"])
         del record["known"]
     return {
-        "suite": "serving",
+        "suite": NAME,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "took_s": round(time.monotonic() - begun),
-        "machine": machine,
-        "plan": asdict(plan),
+        "machine": here,
+        "plan": asdict(replace(plan, turns=turns)),
         "model": {
             "file": "a stand-in of the student's size" if made_up else artifact.name,
             "sha256": hashlib.sha256((artifact / ETA_FILE).read_bytes()).hexdigest(),
@@ -90,6 +98,7 @@ class _Ground:
             model=(self.artifact / ETA_FILE).resolve(),
             port=free_port(),
             scratch=scratch.resolve(),
+            aside=free_port(),
             redis_url=self.online.url if self.online and row.table == "B" else "",
             feast=self.online.repository if self.online else Path(),
         )
@@ -125,7 +134,7 @@ def _take(
 
 
 def summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over turns: ready_s, memory_mib, highest by size, and the fixed steps that most turns ran."""
+    """Medians over turns: ready_s, memory_mib, highest by size, and the steps that most ran or that drowned."""
     if not turns:
         return {}
     steps: dict[tuple[int, float], list[dict[str, Any]]] = {}
@@ -146,9 +155,13 @@ def summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "late_p99_ms": _median([m["outcome"]["late_p99_ms"] for m in taken]),
             }
             for (size, rate), taken in steps.items()
-            if 2 * len(taken) > len(turns)
+            if 2 * len(taken) > len(turns) or any(_drowned(m["outcome"]) for m in taken)
         ],
     }
+
+
+def _drowned(outcome: dict[str, Any]) -> bool:
+    return bool(outcome["errors"]) or outcome["p99_ms"] > OVERLOADED_P99_MS
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -162,7 +175,7 @@ def _record(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _artifact(home: Path, cache: Path) -> tuple[Path, bool]:
+def find_artifact(home: Path, cache: Path) -> tuple[Path, bool]:
     """Find the highest published version of a home, else a made-up one; and which of the two it is."""
     published = ArtifactStore(home / "artifacts")
     if versions_there := published.versions("eta"):
@@ -170,7 +183,8 @@ def _artifact(home: Path, cache: Path) -> tuple[Path, bool]:
     return stand_in(ArtifactStore(cache / "stand-in"), cache / "scratch" / "stand-in"), True
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
     words = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in words if line.startswith("model name")), "?")
     return {

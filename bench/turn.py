@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.exercise import Exercise
+from bench.exercise import CHECKED, Exercise
 from bench.load import Outcome, step
 from bench.rows.protocol import APPS, Row, Site
 from bench.search import highest_rate, nearby
@@ -17,6 +17,8 @@ from bench.server import Server, post, running
 
 P99_LIMIT_MS = 150.0
 OVERLOADED_P99_MS = 1000.0
+DROWNS = 1.5  # a fixed rate this far above the highest of the turn before is not sent again: it only ever drowns
+CHECKED_AGAIN = 32
 WARM_UP_S = 0.5
 CALM_MS = 100.0
 GENERATOR_NICE = -10
@@ -29,9 +31,10 @@ class Plan:
     rates: tuple[int, ...] = (50, 200, 500, 1000)
     sizes: tuple[int, ...] = (1, 32)
     turns: int = 5
-    step_s: float = 1.5
+    step_s: float = 1.25
     search_s: float = 1.0
-    confirm_s: float = 2.5
+    confirm_s: float = 2.0
+    budget_s: float = 45 * 60  # no turn begins that would end later
     generator_cpu: int = 0
     server_cpus: tuple[int, ...] = (0, 1)
 
@@ -75,15 +78,16 @@ def take_turn(
         first = row.wire.body(exercise.items[:1])
         ready_s = server.wait_ready(address, row.wire.path, first, row.ready_s)
         say(f"ready in {ready_s:.1f} s")
-        worst = max(exercise.check(row.wire, address, size) for size in plan.sizes)
+        checked = CHECKED_AGAIN if known else CHECKED
+        worst = max(exercise.check(row.wire, address, size, checked) for size in plan.sizes)
         steps: list[dict[str, Any]] = []
         highest: dict[int, float] = {}
-        with _generator_on(plan.generator_cpu):
+        with generator_on(plan.generator_cpu):
             for size in plan.sizes:
                 probe = row.wire.body(exercise.items[:size])
                 load = _Load(address, exercise.messages(row.wire, size), seed, row.wire.path, probe)
                 load.run(plan.rates[0], WARM_UP_S)
-                steps += [asdict(m) for m in _fixed(load, server, size, plan, say)]
+                steps += [asdict(m) for m in _fixed(load, server, size, plan, known.get(size), say)]
                 highest[size] = _highest(load, plan, known.get(size), steps, size)
                 say(f"{size} a request: highest {highest[size]:.0f}/s")
         known.update(highest)
@@ -99,7 +103,7 @@ def take_turn(
 
 
 @contextmanager
-def _generator_on(cpu: int) -> Iterator[None]:
+def generator_on(cpu: int) -> Iterator[None]:
     """Keep this process on one CPU and, where it may, ahead of the servers: a load that waits for them is not open."""
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
@@ -143,13 +147,20 @@ def held(outcome: Outcome) -> bool:
     return not outcome.failed and outcome.p99_ms < P99_LIMIT_MS
 
 
-def _fixed(load: _Load, server: Server, size: int, plan: Plan, say: Callable[[str], None]) -> list[Measured]:
+def worth_sending(rates: tuple[int, ...], known: float | None) -> list[int]:
+    """Leave out the rates that drowned the server in the turn before; the lowest is always sent."""
+    return [rate for i, rate in enumerate(rates) if not i or known is None or rate <= DROWNS * known]
+
+
+def _fixed(  # noqa: PLR0917 - the turn's own parts
+    load: _Load, server: Server, size: int, plan: Plan, known: float | None, say: Callable[[str], None]
+) -> list[Measured]:
     """Run the fixed rates upwards; the rates above one that drowned the server are not run."""
     measured = []
-    for rate in plan.rates:
-        before = server.usage().cpu_s
+    for rate in worth_sending(plan.rates, known):
+        before = server.cpu_s()
         outcome = load.run(rate, plan.duration_s(rate))
-        cost = (server.usage().cpu_s - before) / outcome.answered * 1e3 if outcome.answered else None
+        cost = (server.cpu_s() - before) / outcome.answered * 1e3 if outcome.answered else None
         measured.append(Measured(size, outcome, round(cost, 4) if cost is not None else None))
         say(f"{size} a request, {rate}/s: p50 {outcome.p50_ms} p99 {outcome.p99_ms} ms, {outcome.failed} failed")
         if outcome.failed or outcome.p99_ms > OVERLOADED_P99_MS:

@@ -27,6 +27,17 @@ decode = msgspec.json.Decoder(Request).decode
 encode = msgspec.json.Encoder().encode
 
 
+def answer(body: bytes) -> bytes:
+    """From request to response: decode, run, encode."""
+    (tensor,) = decode(body).inputs
+    results = model.run(np.array(tensor.data, dtype=np.float32).reshape(tensor.shape))
+    outputs = [
+        {"name": name, "shape": [len(values), 1], "datatype": "FP32", "data": values[:, 0].tolist()}
+        for name, values in zip(OUTPUTS, results, strict=True)
+    ]
+    return encode({"model_name": "eta", "outputs": outputs})
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answer any POST as an inference request."""
     if scope["type"] != "http":
@@ -36,13 +47,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while message.get("more_body"):
         message = await receive()
         body += message["body"]
-    (tensor,) = decode(body).inputs
-    results = model.run(np.array(tensor.data, dtype=np.float32).reshape(tensor.shape))
-    outputs = [
-        {"name": name, "shape": [len(values), 1], "datatype": "FP32", "data": values[:, 0].tolist()}
-        for name, values in zip(OUTPUTS, results, strict=True)
-    ]
-    answer = encode({"model_name": "eta", "outputs": outputs})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    content = answer(body)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+    await send({"type": "http.response.body", "body": content})

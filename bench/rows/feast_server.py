@@ -1,4 +1,8 @@
-"""`feast serve` and a model server that asks it: two steps."""
+"""`feast serve` and a model server that asks it: two steps.
+
+The second port is the kernel's choice like the first. The number after the first was often taken: Linux gives odd
+ports to servers and even ones to clients, and a port in TIME_WAIT of a client's can't be listened on.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,16 @@ from bench.wire import EtaTrips
 
 def variables(site: Site) -> Mapping[str, str]:
     """The feature server's address, beside what the SDK needs."""
-    return {**feast_sdk.variables(site), "BENCH_FEATURE_SERVER": f"http://{site.host}:{site.port + 1}"}
+    return {**feast_sdk.variables(site), "BENCH_FEATURE_SERVER": f"http://{site.host}:{site.aside}"}
 
 
 def command(site: Site) -> list[str]:
-    """Both servers, one worker each; the model server is the process that is asked to stop."""
-    where = ["-c", str(site.feast), "serve", "-h", site.host, "-p", str(site.port + 1)]
+    """Both servers, one worker each; the model server is asked to stop, and ends where the other can't start."""
+    where = ["-c", str(site.feast), "serve", "-h", site.host, "-p", str(site.aside)]
     features = [str(site.bin / "feast"), *where, "--workers", "1", "--registry_ttl_sec", "60", "--max-requests", "0"]
     features.append("--no-access-log")
     model = uvicorn("feast_server", APPS)(site)
-    return ["sh", "-c", f"{shlex.join(features)} & exec {shlex.join(model)}"]
+    return ["sh", "-c", f"({shlex.join(features)}; kill $$) & exec {shlex.join(model)}"]
 
 
 ROW = Row(

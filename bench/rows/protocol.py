@@ -21,6 +21,7 @@ class Site:
     model: Path
     port: int
     scratch: Path
+    aside: int = 0  # a second free port, for a row of two servers
     redis_url: str = ""  # table B: the Valkey that Feast has filled
     feast: Path = Path()  # table B: the Feast repository over it
 

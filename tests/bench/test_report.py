@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ def _result() -> dict[str, Any]:
     fixed = {"table": "A", "settings": "defaults", "source": "its guide", "versions": {"tool": "1.0"}}
     turns = [_turn(3.0, 900), _turn(30.0, 1000), _turn(4.0, 1100, {"timeout": 2})]
     return {
+        "suite": "serving",
         "at": "2026-01-01T00:00:00+00:00",
         "took_s": 60,
         "machine": {"cpu": "x", "cpus": 2, "system": "Linux", "python": "3.11", "load_before": 0.0},
@@ -49,19 +51,27 @@ def test_a_tool_without_figures_is_a_row_that_says_why() -> None:
 
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path: Path) -> None:
-    """A page keeps its own words, however often the benchmark is run."""
-    page = tmp_path / "performance.md"
-    page.write_text("# Performance\n\n<!-- bench: generated -->\nold\n<!-- bench: end -->\n\nAfter.\n")
-    write(_result(), page)
+    """A page keeps its own words, however often it is written; a suite without a result keeps what stands there."""
+    page, results = tmp_path / "performance.md", tmp_path / "results"
+    results.mkdir()
+    (results / "serving.json").write_text(json.dumps(_result()))
+    kept = "<!-- bench: memory -->\nkept\n<!-- bench: end of memory -->"
+    page.write_text(
+        f"# Performance\n\n<!-- bench: serving -->\nold\n<!-- bench: end of serving -->\n\n{kept}\n\nAfter.\n"
+        "\n<!-- bench: acceptance -->\n<!-- bench: end of acceptance -->\n\nEnd.\n"
+    )
+    write(results, page)
     first = page.read_text()
-    write(_result(), page)
+    write(results, page)
     assert page.read_text() == first
     assert first.startswith("# Performance\n")
-    assert first.endswith("\n\nAfter.\n")
+    assert first.endswith("\n\nEnd.\n")
+    assert kept in first
     assert "old" not in first
+    assert "| A, 1 trip a request: of the limit | ≥ 0.8 x | not measured | not measured |" in first
     assert (tmp_path / "performance.svg").read_text().count("<svg") == 1
 
 
 def test_a_page_without_markers_gets_the_tables_at_its_end() -> None:
     """The first run needs no preparation."""
-    assert between("# Words\n", "BODY") == "# Words\n\nBODY\n"
+    assert between("# Words\n", "x", "BODY") == "# Words\n\n<!-- bench: x -->\n\nBODY\n\n<!-- bench: end of x -->\n"

@@ -1,0 +1,143 @@
+"""What the model call costs by batch, threads, allocator and padding, and whether requests should share one call."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from adapters.artifact_store import ETA_FILE
+from adapters.onnx_session import INPUT, OUTPUTS
+from bench.acceptance import Line
+from bench.markdown import table
+from bench.suite import Bench, Suite
+from bench.vectors import pool
+from contracts.schema import Matrix
+
+BATCHES = (1, 8, 32, 64, 512)
+BUCKETS = (1, 8, 32, 64, 512)
+ODD = (2, 5, 20, 40, 100, 300)
+SHARED = (2, 8, 32)
+# A turn of asyncio's loop, and a wake-up across CPUs: what requests that wait for one another pay at least (FACTS).
+GATHER_US = 50.0
+Times = dict[str, Any]
+
+
+def session(model: bytes, *, threads: int = 1, arena: bool = False, pattern: bool = False) -> ort.InferenceSession:
+    """A session like the product's but for what is compared."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.enable_cpu_mem_arena, options.enable_mem_pattern = arena, pattern
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Interleave the variants over several turns, so that drift meets all alike; figures are p50 in µs."""
+    model, vectors = (bench.artifact / ETA_FILE).read_bytes(), pool(bench.artifact)
+    calls = 20 if bench.quick else 400
+    variants = {
+        (threads, arena, pattern): session(model, threads=threads, arena=arena, pattern=pattern)
+        for threads, arena, pattern in itertools.product((1, 2), (False, True), (False, True))
+    }
+    rows = [{"threads": threads, "arena": arena, "pattern": pattern, "us": {}} for threads, arena, pattern in variants]
+    for batch in BATCHES:
+        few = max(20, calls // (8 if batch == BATCHES[-1] else 1))
+        for row, us in zip(rows, _interleaved(list(variants.values()), vectors[:batch], few), strict=True):
+            row["us"][str(batch)] = us
+        bench.say(f"batching: {batch} rows: {[row['us'][str(batch)] for row in rows]}")
+    plain = variants[1, False, False]
+    padding = []
+    for rows_asked in ODD:
+        bucket = next(size for size in BUCKETS if size >= rows_asked)
+        exact = _p50(plain, vectors[:rows_asked], calls)
+        padded = _p50_padded(plain, vectors[:rows_asked], bucket, calls)
+        padding.append({"rows": rows_asked, "bucket": bucket, "exact_us": exact, "padded_us": padded})
+    shared = []
+    for n in SHARED:
+        apart = n * _p50(plain, vectors[:1], calls)
+        together = _p50(plain, vectors[:n], calls)
+        shared.append({"requests": n, "apart_us": round(apart, 1), "together_us": together})
+    return {"calls": calls, "rows": rows, "padding": padding, "shared": shared, "gather_us": GATHER_US}
+
+
+def _interleaved(sessions: Sequence[ort.InferenceSession], x: Matrix, calls: int) -> list[float]:
+    taken: list[list[float]] = [[] for _ in sessions]
+    for _ in range(5):
+        for session_, of in zip(sessions, taken, strict=True):
+            of.append(_p50(session_, x, max(4, calls // 5)))
+    return [round(float(np.median(of)), 1) for of in taken]
+
+
+def _p50(of: ort.InferenceSession, x: Matrix, calls: int) -> float:
+    outputs, fed = list(OUTPUTS), {INPUT: x}
+    for _ in range(3):
+        of.run(outputs, fed)
+    seconds = []
+    for _ in range(calls):
+        begin = time.perf_counter()
+        of.run(outputs, fed)
+        seconds.append(time.perf_counter() - begin)
+    return round(float(np.median(seconds)) * 1e6, 1)
+
+
+def _p50_padded(of: ort.InferenceSession, x: Matrix, bucket: int, calls: int) -> float:
+    outputs, seconds = list(OUTPUTS), []
+    for _ in range(calls):
+        begin = time.perf_counter()
+        padded = np.zeros((bucket, x.shape[1]), dtype=np.float32)
+        padded[: len(x)] = x
+        [values[: len(x)] for values in of.run(outputs, {INPUT: padded})]
+        seconds.append(time.perf_counter() - begin)
+    return round(float(np.median(seconds)) * 1e6, 1)
+
+
+def lines(_: dict[str, Any]) -> Sequence[Line]:
+    """Nothing is promised here: settings are chosen by it."""
+    return []
+
+
+def conclusion(result: dict[str, Any]) -> str:
+    """Say in one line what the figures advise."""
+    saved = result["shared"][0]["apart_us"] - result["shared"][0]["together_us"]
+    gather = result["gather_us"]
+    pays = "pays" if saved > gather else "does not pay"
+    worse = [p for p in result["padding"] if p["padded_us"] > p["exact_us"] * 1.02]
+    best = min(result["rows"], key=lambda row: row["us"]["1"] + row["us"]["32"])
+    return (
+        f"Two one-row calls in one save {saved:,.0f} µs, and waiting for one another costs about {gather:,.0f} µs: "
+        f"micro-batching across requests {pays}. Padding to buckets is slower in {len(worse)} of "
+        f"{len(result['padding'])} sizes. Fastest at 1 and 32 rows: {_words(best)}."
+    )
+
+
+def _on(value: bool) -> str:  # noqa: FBT001
+    return "on" if value else "off"
+
+
+def _words(row: dict[str, Any]) -> str:
+    threads = "1 thread" if row["threads"] == 1 else f"{row['threads']} threads"
+    return f"{threads}, arena {_on(row['arena'])}, pattern {_on(row['pattern'])}"
+
+
+def page(result: dict[str, Any]) -> str:
+    """Tell all three comparisons and what follows."""
+    head = ["p50 µs by rows", *map(str, BATCHES)]
+    rows = [[_words(row), *(row["us"][str(batch)] for batch in BATCHES)] for row in result["rows"]]
+    padding = [[str(p["rows"]), p["bucket"], p["exact_us"], p["padded_us"]] for p in result["padding"]]
+    shared = [[str(s["requests"]), s["apart_us"], s["together_us"]] for s in result["shared"]]
+    return "\n\n".join(
+        [
+            table(head, rows),
+            table(["rows", "bucket", "exact, µs", "padded to the bucket, µs"], padding),
+            table(["requests of one row", "a call each, µs in all", "one call, µs"], shared),
+            conclusion(result),
+        ]
+    )
+
+
+SUITE = Suite("batching", "Batches, threads and the allocator", run, lines, page)

@@ -1,0 +1,132 @@
+"""Server time of a request: the replica's ASGI application driven in this process, with a real Valkey behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from bench.acceptance import Line, at_most
+from bench.markdown import table
+from bench.online import Online
+from bench.profile import Profile, stages
+from bench.rows import tandem
+from bench.suite import Bench, Suite
+from bench.wire import EtaTrips
+from serving.replica import Replica, compose
+from serving.settings import load_settings
+
+SIZES = (1, 32)
+WARM_TRIPS = 320
+CALLS = {1: 20_000, 32: 3_000}
+SAMPLE_S = 0.0005
+PATH = EtaTrips().path
+
+
+async def ask(replica: Replica, body: bytes) -> tuple[int, bytes]:
+    """One request as the listener hands it to the application: all that a replica does but the socket and HTTP/1."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": PATH,
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    replica.api.arrived(scope)
+    await replica.api(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"]
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Time requests one by one, then sample where the processor is while they run again."""
+    with bench.ground() as ground:
+        site = bench.site(ground)
+        tandem.prepare(site)
+        replica = compose(load_settings(tandem.variables(site) | {"TANDEM_REDIS_URL": ground.socket_url}))
+        try:
+            rows = uvloop.run(_all(replica, bench, ground))
+        finally:
+            replica.state.close()
+    return {"rows": rows}
+
+
+async def _all(replica: Replica, bench: Bench, ground: Online) -> list[dict[str, Any]]:
+    """One loop for all, since the connection to Valkey belongs to it."""
+    rows = []
+    for size in SIZES:
+        row = await _timed(replica, bench, ground, size, CALLS[size] // (20 if bench.quick else 1))
+        bench.say(f"server_time: {size} trips: p50 {row['p50_us']} p99 {row['p99_us']} µs")
+        rows.append(row)
+    return rows
+
+
+async def _timed(replica: Replica, bench: Bench, ground: Online, size: int, calls: int) -> dict[str, Any]:
+    trips = ground.exercise(bench.model, size).items[:WARM_TRIPS]
+    bodies = [EtaTrips().body(trips[at : at + size]) for at in range(0, WARM_TRIPS - size + 1, size)]
+    for body in bodies * 3:
+        status, answer = await ask(replica, body)
+        assert status == 200, answer
+        EtaTrips().etas(answer)  # raises where one is a fallback
+    seconds = await _run(replica, bodies, calls)
+    profile = Profile(SAMPLE_S)
+    with profile:
+        await _run(replica, bodies, calls)
+    p50, p95, p99 = (round(float(value) * 1e6, 1) for value in np.percentile(seconds, [50, 95, 99]))
+    mean_us = float(seconds.mean()) * 1e6
+    shares = profile.shares()
+    return {
+        "trips": size,
+        "calls": calls,
+        "p50_us": p50,
+        "p95_us": p95,
+        "p99_us": p99,
+        "mean_us": round(mean_us, 1),
+        "samples": profile.samples,
+        "stages": {name: round(share * p50, 1) for name, share in stages(shares).items()},
+        "functions": {name: round(share, 4) for name, share in list(shares.items())[:25]},
+    }
+
+
+async def _run(replica: Replica, bodies: list[bytes], calls: int) -> np.ndarray:
+    seconds = np.empty(calls)
+    for i in range(calls):
+        body = bodies[i % len(bodies)]
+        begin = time.perf_counter()
+        await ask(replica, body)
+        seconds[i] = time.perf_counter() - begin
+    return seconds
+
+
+def lines(result: dict[str, Any]) -> Sequence[Line]:
+    """Judge one trip."""
+    return [at_most("Server time of one trip, warm, p50", result["rows"][0]["p50_us"], 250, " µs", 0)]
+
+
+def page(result: dict[str, Any]) -> str:
+    """Tell the times, and where they go."""
+    rows = [[f"{r['trips']} trips", r["p50_us"], r["p95_us"], r["p99_us"], r["calls"]] for r in result["rows"]]
+    times = table(["server time", "p50 µs", "p95 µs", "p99 µs", "requests"], rows)
+    names = list(dict.fromkeys(name for r in result["rows"] for name in r["stages"]))
+    spent = [[name, *(r["stages"].get(name) for r in result["rows"])] for name in names]
+    where = table(["where it goes, µs of the p50", *(f"{r['trips']} trips" for r in result["rows"])], spent)
+    functions = [[f"`{name}`", 100 * share] for name, share in list(result["rows"][0]["functions"].items())[:15]]
+    top = table(["function, one trip, with the libraries it calls", "%"], functions)
+    return (
+        f"{times}\n\nThe replica's ASGI application as it is composed for production, driven in one process without "
+        f"the socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
+        f"each given to the innermost function of ours.\n\n{top}"
+    )
+
+
+SUITE = Suite("server_time", "Server time", run, lines, page)
