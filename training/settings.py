@@ -42,6 +42,20 @@ class TreeSettings:
 
 
 @dataclass(frozen=True)
+class NetSettings:
+    """A net of two hidden layers over numbers and embeddings; `epochs` times it sees every row learned from."""
+
+    first: int = 96
+    second: int = 48
+    place_width: int = 8
+    hour_width: int = 4
+    epochs: int = 8
+    batch: int = 1024
+    learning_rate: float = 4e-3
+    decay: float = 0.5  # of the weights, a step and unit of learning rate
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """One training run, of all tiers and baselines."""
 
