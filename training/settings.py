@@ -61,6 +61,7 @@ class TrainingSettings:
 
     teacher: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=400, leaves=255, learning_rate=0.05))
     student: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=300, leaves=63, learning_rate=0.08))
+    net: NetSettings = field(default_factory=NetSettings)
     zones_only: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=150, leaves=31, learning_rate=0.1))
     holdout_share: float = 0.15  # of the training days, the last: what the 80 % range is calibrated on
     test_share: float = 0.15  # of the time span, where no first test day is given
