@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,11 +10,11 @@ from contracts.schema import Floats, Matrix
 from training.encoding import Columns
 from training.export import eta_graph, tree_node
 from training.net_student import FLOAT32, NetStudent, fit_net_student
+from training.parity import Native
 from training.settings import NetSettings, TreeSettings
 from training.student import Student, fit_student
 from training.trees import Examples, Tick
 
-Native = Callable[[Matrix], tuple[Floats, Floats, Floats]]
 TREE = "tree"
 NET = "net"
 
