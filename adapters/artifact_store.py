@@ -15,7 +15,8 @@ from typing import Final
 from contracts.errors import ArtifactInvalid, NotFound
 from contracts.manifest import MANIFEST_FILE, ModelManifest, decode_manifest, sha256
 
-ETA_FILE: Final = "eta.onnx"
+ETA_FILE: Final = "eta.onnx"  # one trip at a time
+MATRIX_FILE: Final = "matrix.onnx"  # hundreds at a time
 HEURISTIC_FILE: Final = "heuristic.parquet"
 GOLDEN_FILE: Final = "golden.parquet"
 ZONES_FILE: Final = "zones.parquet"

@@ -9,18 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.artifact_store import ETA_FILE, GOLDEN_FILE, HEURISTIC_FILE, ZONES_FILE
+from adapters.artifact_store import ETA_FILE, GOLDEN_FILE, HEURISTIC_FILE, MATRIX_FILE, ZONES_FILE
 from adapters.onnx_session import INPUT, OUTPUTS
 from adapters.tables import write_golden, write_heuristic
 from contracts.features import ETA_SCHEMA
 from contracts.manifest import MANIFEST_FILE, Lineage, ModelManifest, Parity, describe, sha256
 from model_registry.store import ModelStore
+from pipelines.gates import Verdicts, golden_of, require
+from pipelines.gates import table as gates_table
 from pipelines.layout import MODEL, Layout
 from pipelines.lineage import hashes
 from pipelines.vectors import LearningData
 from training.evaluate import Assessment, Estimates
-from training.golden import golden_rows
-from training.plots import compare_models, error_by_slice, importances, predicted_against_actual
+from training.frontier import BATCHES
+from training.frontier import table as frontier_table
+from training.plots import compare_models, error_by_slice, frontier, importances, predicted_against_actual
 from training.settings import TrainingSettings
 from training.tiers import BASELINE, Tiers
 from training.tracking import Run, Tracking
@@ -28,25 +31,30 @@ from training.tracking import Run, Tracking
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's choices and results; `student` holds its answers to the test trips."""
+    """A run's choices and results; `student` holds its answers to the test trips, `verdicts` the gates' by use."""
 
     settings: TrainingSettings
     data: LearningData
     tiers: Tiers
     parity: Parity
     assessment: Assessment
+    verdicts: Verdicts
     student: Estimates
     git_revision: str  # of the code as it was when the run began
 
 
 def register(layout: Layout, trained: Trained) -> dict[str, Any]:
-    """Log the run, keep its artifact and register it; returns version, alias and run."""
+    """Log the run, keep its artifact and register it; returns version, alias and run.
+
+    Raises GatesFailed after the logging, where a gate was not passed: the run ends as failed and has no version.
+    """
     registry = ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
     tracking = Tracking(layout.mlflow_uri, layout.mlflow_artifacts, MODEL)
     with tracking.run(f"{MODEL}, seed {trained.settings.seed}") as run, tempfile.TemporaryDirectory() as folder:
         lineage = _lineage(trained, run.run_id)
         _log(run, trained, lineage)
         _draw(run, trained)
+        require(trained.verdicts)
         files = _write_files(Path(folder), trained)
         for file in files:
             run.file(file, "artifact")
@@ -66,7 +74,11 @@ def _log(run: Run, trained: Trained, lineage: Lineage) -> None:
     run.tags({f"sha256.{name}": digest for name, digest in lineage.data_hashes.items()})
     run.metrics(trained.assessment.flat())
     run.metrics({"parity.max_abs_diff_s": trained.parity.max_abs_diff_s, "parity.rows": trained.parity.rows})
-    run.metrics({"student.onnx_bytes": len(trained.tiers.graph)})
+    run.metrics({"student.onnx_bytes": len(trained.tiers.for_one.graph)})
+    figures = frontier_table(trained.tiers.figures)
+    run.metrics({f"{model}.{figure}": value for model, row in figures.items() for figure, value in row.items()})
+    run.tags({f"serves.{use}": candidate for use, (candidate, _) in trained.verdicts.items()})
+    run.document(gates_table(trained.verdicts), "gates.json")
     run.document(trained.assessment.slices, "slices.json")
 
 
@@ -76,20 +88,21 @@ def _draw(run: Run, trained: Trained) -> None:
     run.figure(error_by_slice(slices["student"], slices[BASELINE]), "plots/slices.png")
     picture = predicted_against_actual(trained.data.test.duration_s, trained.student.eta_s)
     run.figure(picture, "plots/predicted_actual.png")
-    for tier in ("student", "teacher"):
+    winners = {BATCHES[0]: trained.tiers.for_one.name, BATCHES[-1]: trained.tiers.for_many.name}
+    run.figure(frontier(frontier_table(trained.tiers.figures), winners), "plots/frontier.png")
+    for tier in ("tree", "teacher"):
         gain = getattr(trained.tiers, tier).booster.feature_importance("gain")
         run.figure(importances(ETA_SCHEMA.names, gain, f"What the {tier} looks at"), f"plots/importance_{tier}.png")
 
 
 def _write_files(folder: Path, trained: Trained) -> list[Path]:
     tiers, settings = trained.tiers, trained.settings
-    (folder / ETA_FILE).write_bytes(tiers.graph)
+    (folder / ETA_FILE).write_bytes(tiers.for_one.graph)
+    (folder / MATRIX_FILE).write_bytes(tiers.for_many.graph)
     write_heuristic(folder / HEURISTIC_FILE, tiers.heuristic)
-    matrix = trained.data.learn.matrix
-    golden = golden_rows(tiers.served, matrix, ETA_SCHEMA, rows=settings.golden_rows, seed=settings.seed)
-    write_golden(folder / GOLDEN_FILE, golden, ETA_SCHEMA.names)
+    write_golden(folder / GOLDEN_FILE, golden_of(tiers.for_one, trained.data, settings), ETA_SCHEMA.names)
     shutil.copyfile(trained.data.zones_file, folder / ZONES_FILE)
-    return [folder / name for name in (ETA_FILE, HEURISTIC_FILE, GOLDEN_FILE, ZONES_FILE)]
+    return [folder / name for name in (ETA_FILE, MATRIX_FILE, HEURISTIC_FILE, GOLDEN_FILE, ZONES_FILE)]
 
 
 def _lineage(trained: Trained, run_id: str) -> Lineage:

@@ -1,4 +1,4 @@
-"""`tandem train`: trips in, a registered version out."""
+"""`tandem train`: trips in, a registered version out, unless a gate refuses it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from contracts.features import ETA_SCHEMA, OFFSET
+from adapters.artifact_store import ETA_FILE, MATRIX_FILE
+from pipelines.gates import judge_tiers, measure_parity_of
 from pipelines.layout import Layout
 from pipelines.lineage import git_revision
 from pipelines.register import Trained, register
 from pipelines.vectors import labels, learning_data
 from training.evaluate import assess
-from training.parity import require_parity
+from training.frontier import table
 from training.settings import TrainingSettings, override
 from training.tiers import BASELINE, fit_tiers
 
@@ -42,10 +43,11 @@ def train(
         progress: whether to draw a progress bar on stderr.
 
     Returns:
-        The version, its alias and run, figures of every model on the test trips, parity, seconds taken.
+        The version, its alias and run, figures of every model on the test trips and of the candidates' cost, which of
+        them serves what, parity, seconds taken.
 
     Raises:
-        ParityFailed: the exported model is not the trained one; nothing is registered.
+        GatesFailed: a gate was not passed; the run is kept with its evidence, and nothing is registered.
         DataRefused: no trips to learn from, or none to test on.
         NotFound, InvalidInput, SchemaMismatch: of what is named.
 
@@ -53,30 +55,36 @@ def train(
     layout, settings, watch = Layout(home), override(TrainingSettings(seed=seed), params or {}), _Stopwatch()
     revision = git_revision()
     trees = settings.teacher.rounds + 2 * settings.student.rounds + settings.zones_only.rounds
-    with tqdm(total=trees, desc="features", unit=" trees", disable=not progress, file=sys.stderr) as bar:
+    steps = trees + 2 * settings.net.epochs
+    with tqdm(total=steps, desc="features", unit=" steps", disable=not progress, file=sys.stderr) as bar:
         data = learning_data(layout, trips, test_from, settings)
         watch.lap("features")
-        offset = ETA_SCHEMA.names.index(OFFSET)
-        tiers = fit_tiers(data.learn, settings, offset=offset, stage=bar.set_description, tick=bar.update)
+        tiers = fit_tiers(data.learn, settings, stage=bar.set_description, tick=bar.update)
         watch.lap("fit")
         bar.set_description("parity")
-        booster, head = tiers.student.booster, tiers.student.head
-        parity = require_parity(booster, head, tiers.served, data.learn.matrix, rows=settings.parity_rows, seed=seed)
+        parity = measure_parity_of(tiers.for_one, tiers, data, settings)
         watch.lap("parity")
         bar.set_description("evaluate")
         estimates, test = tiers.estimate(data.test), data.test
         assessment = assess(test.duration_s, estimates, labels(test), test.context.day, baseline=BASELINE)
         watch.lap("evaluate")
+        bar.set_description("gates")
+        verdicts = judge_tiers(layout, data, tiers, estimates=estimates, parity=parity, settings=settings)
+        watch.lap("gates")
         bar.set_description("register")
-        entry = register(layout, Trained(settings, data, tiers, parity, assessment, estimates["student"], revision))
+        trained = Trained(settings, data, tiers, parity, assessment, verdicts, estimates["student"], revision)
+        entry = register(layout, trained)
         watch.lap("register")
     return {
         **entry,
         "trips": {"learned": len(data.learn), "tested": len(data.test), "test_from": str(data.test_from)},
         "table": assessment.table,
         "range": assessment.ranges["student"],
+        "candidates": table(tiers.figures),
+        "serves": {ETA_FILE: tiers.for_one.name, MATRIX_FILE: tiers.for_many.name},
+        "gates": {use: f"{len(results)} passed" for use, (_, results) in verdicts.items()},
         "parity": {"rows": parity.rows, "flips": parity.branch_flips, "max_abs_diff_s": parity.max_abs_diff_s},
-        "onnx_bytes": len(tiers.graph),
+        "onnx_bytes": len(tiers.for_one.graph),
         "seconds": watch.laps,
     }
 

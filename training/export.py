@@ -141,7 +141,13 @@ def eta_graph(trees: onnx.NodeProto, width: int, head: Head) -> bytes:
 
 
 def model_bytes(
-    nodes: list[onnx.NodeProto], width: int, outputs: dict[str, int], constants: list[onnx.TensorProto] | None = None
+    nodes: list[onnx.NodeProto],
+    width: int,
+    outputs: dict[str, int],
+    constants: list[onnx.TensorProto] | None = None,
+    *,
+    opset: int = OPSET,
+    ir_version: int = IR_VERSION,
 ) -> bytes:
     """Put nodes into a checked model ``features`` float32 [N, width] -> outputs float32 [N, columns]."""
     graph = helper.make_graph(
@@ -151,8 +157,8 @@ def model_bytes(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n]) for name, n in outputs.items()],
         initializer=constants or [],
     )
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, 1)]
-    model = helper.make_model(graph, producer_name="tandem", ir_version=IR_VERSION, opset_imports=opsets)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ML_DOMAIN, 1)]
+    model = helper.make_model(graph, producer_name="tandem", ir_version=ir_version, opset_imports=opsets)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 

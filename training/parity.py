@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import lightgbm as lgb
@@ -11,9 +12,10 @@ import onnxruntime as ort
 from adapters.onnx_session import OnnxModel
 from contracts.errors import TandemError
 from contracts.manifest import Parity
-from contracts.schema import Matrix
+from contracts.schema import Floats, Matrix
 from training.export import Head, leaf_node, model_bytes, thresholds, tree_node
 
+Native = Callable[[Matrix], tuple[Floats, Floats, Floats]]
 MAX_ABS_DIFF_S: Final = 0.1
 _BATCH: Final = 8192
 
@@ -65,13 +67,34 @@ def threshold_rows(booster: lgb.Booster, matrix: Matrix, *, seed: int) -> Matrix
     return rows
 
 
+def full_parity(
+    booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int
+) -> Parity:
+    """Compare on `rows` rows drawn from `matrix` and on every threshold."""
+    everything = np.concatenate([_draw(matrix, rows, seed), threshold_rows(booster, matrix, seed=seed)])
+    return measure_parity(booster, head, exported, everything)
+
+
+def agreement(native: Native, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int) -> Parity:
+    """Compare a model that has no branches on `rows` rows drawn from `matrix`."""
+    drawn, largest = _draw(matrix, rows, seed), 0.0
+    for start in range(0, len(drawn), _BATCH):
+        part = drawn[start : start + _BATCH]
+        for ours, theirs in zip(native(part), exported.run(part), strict=True):
+            largest = max(largest, float(np.abs(ours - theirs).max()))
+    return Parity(rows=len(drawn), max_abs_diff_s=largest, branch_flips=0)
+
+
 def require_parity(
     booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int
 ) -> Parity:
-    """Compare on `rows` rows drawn from `matrix` and on every threshold; raises ParityFailed with the figures."""
-    drawn = np.random.default_rng(seed).permutation(len(matrix))[:rows]
-    everything = np.concatenate([matrix[np.sort(drawn)], threshold_rows(booster, matrix, seed=seed)])
-    parity = measure_parity(booster, head, exported, everything)
+    """As `full_parity`; raises ParityFailed with the figures."""
+    parity = full_parity(booster, head, exported, matrix, rows=rows, seed=seed)
     if parity.branch_flips or parity.max_abs_diff_s > MAX_ABS_DIFF_S:
         raise ParityFailed(parity)
     return parity
+
+
+def _draw(matrix: Matrix, rows: int, seed: int) -> Matrix:
+    drawn: Matrix = matrix[np.sort(np.random.default_rng(seed).permutation(len(matrix))[:rows])]
+    return drawn

@@ -108,6 +108,29 @@ def importances(names: tuple[str, ...], gain: Floats, title: str) -> Figure:
     return figure
 
 
+def frontier(figures: Table, chosen: Mapping[int, str]) -> Figure:
+    """What each candidate costs a trip against how it errs, at the batch of each use; `chosen` is who won there."""
+    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
+    figure.suptitle(
+        "Cost against error of the candidates", x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK
+    )
+    grid = np.ravel(figure.subplots(1, len(chosen), sharey=True))
+    for axes, (batch, winner) in zip(grid, chosen.items(), strict=True):
+        for name, row in figures.items():
+            place = row[f"p50_us_{batch}"] / batch, row["holdout_mae_s"] / _MINUTE
+            axes.scatter(*place, s=30 + row["bytes"] / 4000, color=BLUE if name == winner else PALE, alpha=0.85)
+            axes.annotate(
+                f"{name}, {row['bytes'] / 1024:,.0f} KB", place, (8, 6), textcoords="offset points", fontsize=8
+            )
+        axes.set_xscale("log")
+        axes.margins(0.3, 0.25)
+        axes.set_title(f"{batch} at a time: {winner}", loc="left", color=INK, fontsize=11)
+        axes.set_xlabel("µs a trip, median")
+        _plain(axes, "both")
+    grid[0].set_ylabel("MAE on rows held out, minutes")
+    return figure
+
+
 def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()

@@ -42,11 +42,26 @@ class TreeSettings:
 
 
 @dataclass(frozen=True)
+class NetSettings:
+    """A net of two hidden layers over numbers and embeddings; `epochs` times it sees every row learned from."""
+
+    first: int = 96
+    second: int = 48
+    place_width: int = 8
+    hour_width: int = 4
+    epochs: int = 8
+    batch: int = 1024
+    learning_rate: float = 4e-3
+    decay: float = 0.5  # of the weights, a step and unit of learning rate
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """One training run, of all tiers and baselines."""
 
     teacher: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=400, leaves=255, learning_rate=0.05))
     student: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=300, leaves=63, learning_rate=0.08))
+    net: NetSettings = field(default_factory=NetSettings)
     zones_only: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=150, leaves=31, learning_rate=0.1))
     holdout_share: float = 0.15  # of the training days, the last: what the 80 % range is calibrated on
     test_share: float = 0.15  # of the time span, where no first test day is given

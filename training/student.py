@@ -22,6 +22,7 @@ class Student:
 
     booster: lgb.Booster
     head: Head
+    holdout_mae_s: float = float("nan")  # of a model of the same make, on later rows than it was fitted on
 
     def predict(self, matrix: Matrix) -> Floats:
         """Seconds [n]."""
@@ -50,9 +51,11 @@ def fit_student(
     earlier, later = examples.rows(slice(None, cut)), examples.rows(slice(cut, None))
     neutral = Head(low_factor=1.0, high_factor=1.0, offset=offset)
     probe = fit_trees(earlier, settings, offset=offset, seed=seed, tick=tick)
-    low, high = range_factors(later.duration_s, neutral.eta_s(probe.predict(later.matrix), later.matrix))
+    expected_s = neutral.eta_s(probe.predict(later.matrix), later.matrix)
+    low, high = range_factors(later.duration_s, expected_s)
     booster = floor_thresholds(fit_trees(examples, settings, offset=offset, seed=seed, tick=tick))
-    return Student(booster, Head(low_factor=low, high_factor=high, offset=offset))
+    mae_s = float(np.abs(expected_s - later.duration_s).mean())
+    return Student(booster, Head(low_factor=low, high_factor=high, offset=offset), mae_s)
 
 
 def range_factors(duration_s: Floats, eta_s: Floats) -> tuple[float, float]:
@@ -61,8 +64,14 @@ def range_factors(duration_s: Floats, eta_s: Floats) -> tuple[float, float]:
     The ranks are those of split conformal prediction: a new trip from the same source falls outside with at most
     these chances, not only in the limit.
     """
-    ratio = np.sort(duration_s / eta_s)
-    tail, n = (1 - COVERAGE) / 2, len(ratio)
-    low = ratio[max(math.floor(tail * (n + 1)) - 1, 0)]
-    high = ratio[min(math.ceil((1 - tail) * (n + 1)) - 1, n - 1)]
-    return min(float(low), 1.0), max(float(high), 1.0)
+    low, high = tails(duration_s / eta_s)
+    return min(low, 1.0), max(high, 1.0)
+
+
+def tails(scores: Floats) -> tuple[float, float]:
+    """What a tenth of future scores lies below, and another above, by the ranks of split conformal prediction."""
+    ranked = np.sort(scores)
+    tail, n = (1 - COVERAGE) / 2, len(ranked)
+    low = ranked[max(math.floor(tail * (n + 1)) - 1, 0)]
+    high = ranked[min(math.ceil((1 - tail) * (n + 1)) - 1, n - 1)]
+    return float(low), float(high)

@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
-from adapters.artifact_store import ETA_FILE, ArtifactStore, read_artifact
+from adapters.artifact_store import ETA_FILE, MATRIX_FILE, ArtifactStore, read_artifact
+from adapters.onnx_session import OnnxModel
 from adapters.trips_file import trips_writer, write_zones
 from contracts.errors import ArtifactInvalid, DataRefused, NotFound
 from contracts.trips import CITY_TZ, TRIP_COLUMNS
+from model_registry.store import ModelStore
 from pipelines.evaluate import evaluate
+from pipelines.layout import Layout
 from pipelines.publish import publish
 from pipelines.train import train
+from training.gates import GatesFailed
 
 TINY = {
     "teacher.rounds": 20,
@@ -27,6 +32,7 @@ TINY = {
     "parity_rows": 2000,
     "golden_rows": 256,
 }
+CANDIDATES = ("tree", "net", "net_s8s8", "net_u16s8")
 FIRST_DAY = date(2020, 8, 3)
 
 
@@ -77,7 +83,7 @@ def test_a_version_is_registered_with_every_baseline_beside_it(trained: dict[str
     """The last 15 % of the days are the test; nothing flips; the student beats the pair median."""
     assert (trained["version"], trained["alias"]) == (1, "champion")
     assert trained["trips"]["test_from"] == str(FIRST_DAY + timedelta(days=11))
-    assert set(trained["table"]) == {"haversine", "pair_median", "zones_only", "student", "teacher"}
+    assert set(trained["table"]) == {"haversine", "pair_median", "zones_only", "student", "teacher", *CANDIDATES}
     assert trained["parity"]["flips"] == 0
     assert trained["table"]["student"]["below_baseline"] > 0.05
     assert 0.7 < trained["range"]["coverage"] < 0.9
@@ -140,6 +146,37 @@ def test_what_is_not_registered_or_was_changed_is_not_published(home: Path, trai
     finally:
         graph.write_bytes(before)
     assert read_artifact(home / "artifacts" / "eta@1").files[ETA_FILE] == before
+
+
+def test_both_families_are_measured_and_one_is_taken_for_each_use(home: Path, trained: dict[str, Any]) -> None:
+    """Cost and held-out error of every candidate; the artifact holds the winners, and both passed all gates."""
+    assert set(trained["candidates"]) == set(CANDIDATES)
+    assert all(row["p50_us_512"] > 0 for row in trained["candidates"].values())
+    assert trained["candidates"]["net_s8s8"]["bytes"] <= 60 * 1024
+    serves = trained["serves"]
+    assert trained["gates"] == dict.fromkeys(serves, "9 passed")
+    assert trained["table"]["student"] == trained["table"][serves[ETA_FILE]]
+    files = ArtifactStore(home / "artifacts").read("eta", 1).files
+    assert len(files[MATRIX_FILE]) == trained["candidates"][serves[MATRIX_FILE]]["bytes"]
+    assert OnnxModel(files[MATRIX_FILE]).width == OnnxModel(files[ETA_FILE]).width
+
+
+def test_a_failed_gate_stops_registration_and_keeps_its_evidence(home: Path, trained: dict[str, Any]) -> None:
+    """A student that learned nothing: the error says which gate and by how much; the run failed and has no version."""
+    layout = Layout(home)
+    registry = ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
+    before = registry.versions("eta")
+    nothing = {"student.rounds": 1, "student.learning_rate": 1e-3, "net.epochs": 1, "net.learning_rate": 1e-6}
+    with pytest.raises(GatesFailed, match=r"and is not kept: .*champion: the error is \+\d+") as failure:
+        train(home, params={**TINY, **nothing})
+    assert [one.name for one in failure.value.results if not one.passed][-2:] == ["champion", "slices"]
+    assert registry.versions("eta") == before
+    client = MlflowClient(layout.mlflow_uri)
+    experiment = client.get_experiment_by_name("eta")
+    run = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=1)[0]
+    assert run.info.status == "FAILED"
+    assert "gates.json" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert "artifact" not in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
 def test_a_split_without_trips_on_one_side_is_refused(home: Path) -> None:

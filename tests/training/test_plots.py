@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from training.evaluate import Estimates, score, score_slices, slices
-from training.plots import compare_models, error_by_slice, importances, predicted_against_actual
+from training.plots import compare_models, error_by_slice, frontier, importances, predicted_against_actual
 
 
 def test_every_picture_is_drawn() -> None:
@@ -24,6 +24,13 @@ def test_every_picture_is_drawn() -> None:
         compare_models({"student": score(actual, eta), "pair median": score(actual, eta * 1.2)}),
         error_by_slice(table, table),
         predicted_against_actual(actual, eta),
+        frontier(
+            {
+                "tree": {"holdout_mae_s": 240.0, "bytes": 1.4e6, "p50_us_1": 40.0, "p50_us_512": 3600.0},
+                "net": {"holdout_mae_s": 241.0, "bytes": 8e4, "p50_us_1": 60.0, "p50_us_512": 360.0},
+            },
+            {1: "tree", 512: "net"},
+        ),
         importances(("a", "b"), np.array([3.0, 1.0]), "Gain"),
     ]
     for picture in pictures:

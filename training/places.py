@@ -1,0 +1,101 @@
+"""From a zone's point, as it stands in the vector, back to the zone: what an embedding of zones needs.
+
+The vector holds no zone, but the float32 coordinates of its point, and these never vary. Scaled by a power of two they
+are whole numbers, without rounding, and a hash without collisions turns them into a position, with a handful of cheap
+operators: comparing each row with each zone costs a net more than all its layers. A point of no zone is told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from onnx import NodeProto, TensorProto, helper
+
+from contracts.errors import SchemaMismatch
+from contracts.schema import Floats, Matrix
+
+_SCALE: Final = 2.0**18  # a float32 of 32..64 degrees has 18 bits behind the point, a larger one fewer
+_TRIES: Final = 400
+_GROWTH: Final = 1.3
+_MOST_SLOTS: Final = 2**20
+_MOST_PLACES: Final = 2**15 - 2  # positions are int16 in the graph
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PlaceIndex:
+    """A hash of points: key = factor * lat + lon in units of 2⁻¹⁸ degrees, slot = key mod the number of slots."""
+
+    factor: int
+    slots: npt.NDArray[np.int16]  # position of the place that hashes there, `unknown` where none does
+    keys: Ints  # of the places, and one of no place
+
+    @property
+    def unknown(self) -> int:
+        """The position of any point that is no place."""
+        return len(self.keys) - 1
+
+    def positions(self, lat: Matrix, lon: Matrix) -> Ints:
+        """Positions of points, as the graph finds them."""
+        key = _keys(lat, lon, self.factor)
+        found = self.slots[key % len(self.slots)].astype(np.int64)
+        return np.where(self.keys[found] == key, found, self.unknown)
+
+    def nodes(self, lat: str, lon: str, out: str) -> tuple[list[NodeProto], dict[str, Any]]:
+        """Nodes that read tensors `lat` and `lon` and write positions int64 `out`, and their constants by name."""
+        constants = {
+            "place_scale": np.float32(_SCALE),
+            "place_factor": np.int64(self.factor),
+            "place_slots": np.int64(len(self.slots)),
+            "place_of_slot": self.slots,
+            "place_keys": self.keys,
+            "place_unknown": np.int64(self.unknown),
+        }
+        steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+            ("Mul", [lat, "place_scale"], "scaled_lat", {}),
+            ("Mul", [lon, "place_scale"], "scaled_lon", {}),
+            ("Cast", ["scaled_lat"], "whole_lat", {"to": TensorProto.INT64}),
+            ("Cast", ["scaled_lon"], "whole_lon", {"to": TensorProto.INT64}),
+            ("Mul", ["whole_lat", "place_factor"], "spread_lat", {}),
+            ("Add", ["spread_lat", "whole_lon"], "place_key", {}),
+            ("Mod", ["place_key", "place_slots"], "place_slot", {}),
+            ("Gather", ["place_of_slot", "place_slot"], "short_guess", {}),
+            ("Cast", ["short_guess"], "place_guess", {"to": TensorProto.INT64}),
+            ("Gather", ["place_keys", "place_guess"], "guessed_key", {}),
+            ("Equal", ["guessed_key", "place_key"], "place_known", {}),
+            ("Where", ["place_known", "place_guess", "place_unknown"], out, {}),
+        ]
+        return [helper.make_node(kind, ins, [name], **more) for kind, ins, name, more in steps], constants
+
+
+def index_places(lat: Floats, lon: Floats) -> PlaceIndex:
+    """Find a hash without collisions for points in degrees; places at one and the same point share a position.
+
+    Raises SchemaMismatch where there are too many of them.
+    """
+    points = np.unique(np.column_stack([lat, lon]).astype(np.float32), axis=0)
+    rng, slots = np.random.default_rng(0), 4 * len(points) + 3
+    while slots < _MOST_SLOTS and len(points) <= _MOST_PLACES:
+        for factor in rng.integers(1 << 10, 1 << 24, size=_TRIES):
+            key = _keys(points[:, 0], points[:, 1], int(factor))
+            slot = key % slots
+            if len(np.unique(slot)) == len(points):
+                of_slot = np.full(slots, len(points), dtype=np.int16)
+                of_slot[slot] = np.arange(len(points), dtype=np.int16)
+                no_key = np.int64(np.iinfo(np.int64).max)
+                return PlaceIndex(int(factor), of_slot, np.append(key, no_key))
+        slots = int(slots * _GROWTH) | 1
+    raise SchemaMismatch(
+        "places of a net", f"{len(points)}", f"at most {_MOST_PLACES}, without collision in {_MOST_SLOTS} slots"
+    )
+
+
+def _keys(lat: Matrix, lon: Matrix, factor: int) -> Ints:
+    with np.errstate(invalid="ignore"):  # an absent coordinate becomes some number that is no place's
+        whole = [(side.astype(np.float32) * np.float32(_SCALE)).astype(np.int64) for side in (lat, lon)]
+        key: Ints = whole[0] * np.int64(factor) + whole[1]
+    return key
