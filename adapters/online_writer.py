@@ -87,7 +87,7 @@ return 2
 
 @dataclass(frozen=True)
 class Upsert:
-    """One row of one view at an event time (µs since the epoch); `rank` tells a fuller row from one of the same time."""
+    """One row of one view at an event time (µs since the epoch); of two with one time, the higher `rank` is fuller."""
 
     view: str
     key: str

@@ -73,7 +73,11 @@ class Cache(Generic[K, V]):
             self._entries.popitem(last=False)
             self.evicted += 1
 
-    def invalidate(self, key: K) -> None:
-        """Expire an entry now; it can still serve as a stale one."""
+    def keys(self) -> list[K]:
+        """The keys of all entries, expired or not."""
+        return list(self._entries)
+
+    def invalidate(self, key: K, at: float = -math.inf) -> None:
+        """Expire an entry now, or at a time that is near; it can still serve as a stale one."""
         if (entry := self._entries.get(key)) is not None:
-            entry.expiry = float("-inf")
+            entry.expiry = min(entry.expiry, at)
