@@ -21,20 +21,18 @@ from contracts.features import (
     SHORT_WINDOWS_S,
     STATISTICS_TTL_S,
 )
-from contracts.heuristic import MIN_DISTANCE_M
 from contracts.local_time import DAY_S, HOUR_S, HOURS_A_WEEK, Ints, LocalTime, hour_of_week, local_time
 from contracts.schema import Floats
 from contracts.transforms import day_part, reference_log_s
 from contracts.trips import CITY, CITY_TZ
 from contracts.zones import Positions, Zones, pair_key
 from feature_repo.snapshots import Snapshots, daily_snapshots, mean_of
-from feature_repo.windows import MICRO, to_micro, window_rows
+from feature_repo.trip_values import MAX_LOG_RATIO, log_ratios, window_values
+from feature_repo.windows import MICRO, window_rows
 
 Codes = npt.NDArray[np.intp]
 EVENT_TIME = "event_timestamp"
 
-# One trip that stood in a car park for two hours says little of its pair: no log-ratio counts for more than this.
-_MAX_LOG_RATIO = 2.0
 _PAIR_MAX_AGE_DAYS = STATISTICS_TTL_S / DAY_S
 
 
@@ -56,7 +54,7 @@ class Ended:
     def log_excess(self) -> Floats:
         """ln(duration / what is typical for the distance) [n]."""
         excess = np.log(self.duration_s) - typical_log_s(self.distance_m)
-        return np.clip(excess, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+        return np.clip(excess, -MAX_LOG_RATIO, MAX_LOG_RATIO)
 
 
 def ended_trips(trips: pd.DataFrame, zones: Zones, clock: LocalTime | None = None) -> Ended:
@@ -122,8 +120,7 @@ def reference_of(ended: Ended, pairs: PairHistory) -> Floats:
 
 def log_ratio_of(ended: Ended, pairs: PairHistory) -> Floats:
     """ln(duration / reference) [n]."""
-    ratio = np.log(ended.duration_s) - reference_of(ended, pairs)
-    return np.clip(ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+    return log_ratios(ended.duration_s, reference_of(ended, pairs))
 
 
 def pair_table(pairs: PairHistory, clock: LocalTime) -> pd.DataFrame:
@@ -154,8 +151,7 @@ def zone_hour_table(ended: Ended, log_ratio: Floats, clock: LocalTime) -> pd.Dat
 
 def window_tables(ended: Ended, log_ratio: Floats) -> Iterator[tuple[str, pd.DataFrame]]:
     """The live and long views, a key at a time: (name of the view, its rows)."""
-    speed_kmh = np.maximum(ended.distance_m, MIN_DISTANCE_M) / ended.duration_s * 3.6
-    values = np.stack([to_micro(log_ratio), to_micro(speed_kmh)], axis=1)
+    values = window_values(log_ratio, ended.distance_m, ended.duration_s)
     yield from _windows_of("city", CITY, ended.ended_us, values, ended)
     zone, row = _touched(ended, anywhere=False)
     order = np.argsort(zone, kind="stable")

@@ -6,7 +6,7 @@ Rows lie side by side, so that all of a request's are found, judged and copied i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -74,15 +74,14 @@ class RowCache:
         self._stored[slot] = self._used[slot] = now
         self._expiry[slot] = now + ttl_s * (1 + self._jitter * (2 * self._uniform() - 1))
 
-    def invalidate(self, keys: Iterable[Key]) -> None:
-        """Expire rows now; they can still serve as stale ones."""
-        for key in keys:
-            if (slot := self._slots.get(key)) is not None:
-                self._expiry[slot] = -math.inf
+    def keys(self) -> list[Key]:
+        """The keys of all rows, expired or not."""
+        return list(self._slots)
 
-    def expire_all(self) -> None:
-        """Expire every row: something may have been written that nobody told of."""
-        self._expiry[:] = -math.inf
+    def invalidate(self, key: Key, at: float = -math.inf) -> None:
+        """Expire a row now, or at a time that is near; it can still serve as a stale one."""
+        if (slot := self._slots.get(key)) is not None:
+            self._expiry[slot] = min(float(self._expiry[slot]), at)
 
     def ages(self, now: float) -> Floats:
         """Seconds since each row was stored."""

@@ -66,6 +66,7 @@ class CachedRows:
         self._background = background
         self._uniform = uniform
         self._flights: dict[Key, asyncio.Task[None]] = {}
+        self._overtaken: set[Key] = set()  # in flight, and written anew since the flight began
         self._read_s = 0.001  # what a read takes, smoothed: XFetch's delta
         self.breaker = breaker or Breaker()
         self.cache = RowCache(policy.capacity, width, uniform)
@@ -111,9 +112,20 @@ class CachedRows:
         found = self.lookup(keys)
         return await self.fetch(keys, found, within_s) if found.missing else found.rows
 
-    def invalidate(self, keys: Iterable[Key]) -> None:
-        """Expire rows that were written anew; the next reader fetches them, one flight each."""
-        self.cache.invalidate(keys)
+    def invalidate(self, keys: Iterable[Key], within_s: float = 0.0) -> None:
+        """Expire rows that were written anew, each at its own moment of the next `within_s` seconds.
+
+        The next reader fetches them, one flight each; near its moment a row may be refreshed without anyone waiting.
+        """
+        now = self._clock.monotonic()
+        for key in keys:
+            self.cache.invalidate(key, now + within_s * self._uniform())
+            if key in self._flights:  # it may bring what was there before the write
+                self._overtaken.add(key)
+
+    def keys(self) -> list[Key]:
+        """All that is cached or on its way."""
+        return [*self.cache.keys(), *self._flights]
 
     async def close(self) -> None:
         """End what is under way and let the connection go."""
@@ -164,6 +176,8 @@ class CachedRows:
         self._read_s += 0.1 * (now - started - self._read_s)
         for key, row in zip(keys, rows, strict=True):
             self.cache.put(key, row, now, self._ttl_s(key, row))
+            if key in self._overtaken:
+                self.cache.invalidate(key, now)
 
     def _ttl_s(self, key: Key, row: Row) -> float:
         ttl_s = self._policy.entity_ttl_s.get(key[0], self._policy.ttl_s)
@@ -173,5 +187,6 @@ class CachedRows:
     def _landed(self, keys: list[Key], flight: asyncio.Task[None]) -> None:
         for key in keys:
             self._flights.pop(key, None)
+            self._overtaken.discard(key)
         if not flight.cancelled():
             flight.exception()  # a background refresh that failed has no other listener

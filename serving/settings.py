@@ -49,6 +49,7 @@ class Settings:
     redis_url: str = _setting(
         "", "online store, redis[s]://user:password@host:port/db; the embedded Valkey where empty"
     )
+    kafka_bootstrap: str = _setting("", "Kafka brokers of the event stream, host:port,…; Redis Streams where empty")
     state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
     feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
     feature_cache_ttl_s: float = _setting(5.0, "how long a replica uses a row it has read", low=0.01, high=3600)

@@ -61,11 +61,13 @@ def test_invalidation_expires_but_keeps_the_stale_value() -> None:
     cache = cache_of(2)
     cache.put(key(1), [1.0], 0, 10)
     cache.put(key(2), [2.0], 0, 10)
-    cache.invalidate([key(1), key(9)])
+    cache.invalidate(key(1))
+    cache.invalidate(key(9))
     assert cache.get([key(1), key(2)], 1)[1].tolist() == [-math.inf, 10.0]
     assert cache.stale([key(1)], 1, 5)[1].all()
-    cache.expire_all()
-    assert cache.get([key(2)], 1)[1].tolist() == [-math.inf]
+    cache.invalidate(key(2), at=3.0)
+    cache.invalidate(key(2), at=5.0)
+    assert cache.get([key(2)], 1)[1].tolist() == [3.0]
 
 
 def test_expiries_are_spread() -> None:

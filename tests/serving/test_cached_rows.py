@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.online_store import Row, Wanted
 from contracts.errors import Unavailable
 from serving.cached_rows import CachedRows, CachePolicy
 from tests.fakes import NOW, WIDTH, FakeClock, FakeStore
@@ -126,6 +127,47 @@ async def test_an_invalidated_row_is_read_anew() -> None:
     store.put("zone_live", "1", NOW, 7.0, 8.0)
     rows.invalidate([ZONE, ("zone", "unknown")])
     assert (await rows.read([ZONE]))[0][1] == 7.0
+
+
+async def test_invalidated_rows_end_within_the_time_given() -> None:
+    """Not all at once: each at a moment of its own, and never later than it would have ended anyway."""
+    store, clock = FakeStore(), FakeClock()
+    draws = iter([0.5, 0.5, 0.25, 0.75])  # two expiries, then two moments
+    rows = CachedRows(store, WIDTH, CachePolicy(deadline_s=5.0), clock, uniform=lambda: next(draws, 0.5))
+    keys = [("zone", "1"), ("zone", "2")]
+    await rows.read(keys)
+    rows.invalidate(keys, within_s=0.1)
+    assert rows.cache.get(keys, NOW)[1] - NOW == pytest.approx([0.025, 0.075], abs=1e-6)
+    clock.advance(0.05)
+    await rows.read(keys)
+    assert store.reads[1:] == [[("zone", "1")]]
+
+
+async def test_a_write_that_overtakes_a_flight_is_not_lost() -> None:
+    """A read that began before the write may bring the old row; it is not kept as though it were new."""
+    clock, go = FakeClock(), asyncio.Event()
+
+    class Slow(FakeStore):
+        """Has read before it is let go."""
+
+        async def read(self, wanted: Wanted) -> list[Row]:
+            """The rows of the moment of asking."""
+            found = [list(row) for row in await super().read(wanted)]
+            await go.wait()
+            return found
+
+    store = Slow()
+    rows = cached(store, clock)
+    first = asyncio.create_task(rows.read([ZONE]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    store.put("zone_live", "1", NOW, 7.0, 8.0)
+    rows.invalidate([ZONE])
+    go.set()
+    assert (await first)[0][1] == 3.0
+    assert (await rows.read([ZONE]))[0][1] == 7.0
+    await rows.read([ZONE])
+    assert len(store.reads) == 2
 
 
 async def test_a_row_near_its_end_is_refreshed_in_the_background() -> None:
