@@ -28,6 +28,7 @@ from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.docs_page import DOCS_HTML, INDEX_HTML
 from serving.exchange import JSON, Answer, Request
+from serving.exposition import LOCAL_PATH
 from serving.inference import InferenceService
 from serving.intake import BINARY, check_type, deadline, json_size
 from serving.openapi import openapi_document
@@ -35,6 +36,8 @@ from serving.problems import PROBLEM_JSON, Refused, decode_error, encode_problem
 from serving.telemetry import Telemetry
 
 T = TypeVar("T")
+Exposition = Callable[[], Awaitable[tuple[bytes, bytes]]]
+"""Gives Prometheus' text and its content type."""
 Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
 
 _MODEL_PATH: Final = re.compile(r"/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(/(?P<verb>infer|ready))?\Z")
@@ -74,6 +77,7 @@ class Api:
         telemetry: Telemetry,
         *,
         queue_s: float,
+        exposition: Exposition | None = None,
     ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
@@ -81,6 +85,7 @@ class Api:
         self._admission = admission
         self._telemetry = telemetry
         self._queue_s = queue_s
+        self._exposition = exposition
         self._eta_decoder = msgspec.json.Decoder(EtaRequest)
         self._outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
         self._encode = msgspec.json.Encoder().encode
@@ -96,6 +101,7 @@ class Api:
             "/healthz": ("GET", self._health),
             "/readyz": ("GET", self._ready),
             "/metrics": ("GET", self._metrics),
+            LOCAL_PATH: ("GET", self._own_metrics),
             "/openapi.json": ("GET", self._static(self._openapi, JSON)),
             "/docs": ("GET", self._static(DOCS_HTML, _HTML)),
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
@@ -227,9 +233,12 @@ class Api:
         await self._estimator.check()
         return Answer(200, b'{"status":"ready"}')
 
-    def _metrics(self, _request: Request, _call: Call) -> Answer:
-        body, content_type = self._telemetry.exposition()
+    async def _metrics(self, _request: Request, _call: Call) -> Answer:
+        body, content_type = await self._exposition() if self._exposition else self._telemetry.exposition()
         return Answer(200, body, content_type)
+
+    def _own_metrics(self, _request: Request, _call: Call) -> Answer:
+        return Answer(200, self._telemetry.encoded())
 
     @staticmethod
     def _static(body: bytes, content_type: bytes) -> Handler:

@@ -15,6 +15,7 @@ from ray.serve._private import replica as serve_replica
 from contracts.errors import Unavailable
 from serving.grpc_api import serve as serve_grpc
 from serving.listener import Listener, claim_slot, grpc_path, socket_path
+from serving.metrics_all import TierMetrics
 from serving.replica import compose
 from serving.scaling import UTILISATION, LoadMeter
 from serving.settings import Settings
@@ -33,12 +34,13 @@ class OnlineReplica:
         keep_errors(settings.home / "run")
         _keep_serve_on_loopback()
         self._drain_s = settings.drain_s
-        self._replica = compose(settings)
-        self._load = LoadMeter(time.monotonic(), time.process_time(), 0.0)
         folder = Path(sockets)
         self._lock, slot = claim_slot(folder, slots)
+        self._replica = compose(settings, lambda own: TierMetrics(folder, slots, slot, own).exposition)
+        self._replica.start()
+        self._load = LoadMeter(time.monotonic(), time.process_time(), 0.0)
         grpc = partial(serve_grpc, self._replica.grpc_api.handlers(), grpc_path(folder, slot), settings.drain_s)
-        background = (self._replica.follow_routes, grpc)
+        background = (self._replica.follow_routes, *self._replica.followers, grpc)
         self._listener = Listener(self._replica.api, socket_path(folder, slot), background)
         self._listener.start()
 
@@ -68,7 +70,7 @@ class OnlineReplica:
         await asyncio.sleep(_FRONT_NOTICES_S)
         with contextlib.suppress(RuntimeError):
             await asyncio.to_thread(listener.stop, self._drain_s)
-        self._replica.state.close()
+        await asyncio.to_thread(self._replica.close)
 
 
 def keep_errors(run: Path) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import enum
 import logging
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import numpy as np
@@ -20,14 +19,17 @@ from msgspec import UNSET
 from contracts.clock import Clock
 from contracts.errors import InvalidInput, Unavailable
 from contracts.messages import Eta, EtaRequest, EtaResponse
-from contracts.schema import Matrix
+from contracts.predictions import Prediction
 from serving.call import Call
-from serving.features import FeatureReader, LookedUp, Looking
+from serving.features import FeatureReader, Looking
+from serving.records import eta_record
 from serving.request_ids import RequestIds
-from serving.routing import Route, Routing
+from serving.routing import Routing
 from serving.running import Outputs, run
+from serving.shadow import Shadows
 from serving.telemetry import Telemetry
-from serving.trips import TripFeatures, Trips, resolve
+from serving.trips import TripFeatures, resolve
+from serving.work import Work
 
 # Longer than any trip that training has seen; a model that says so is out of its mind.
 MAX_ETA_S: Final = 4 * 3600.0
@@ -50,19 +52,6 @@ class Reason(enum.StrEnum):
     FEATURES_STALE = "features_stale"
 
 
-@dataclass(slots=True)
-class Work:
-    """One request on its way to an answer."""
-
-    route: Route
-    trips: Trips
-    now: float
-    unit: str
-    request_id: str
-    matrix: Matrix | None = None
-    looked_up: LookedUp | None = None
-
-
 class EtaService:
     """Answers every trip of a request.
 
@@ -79,6 +68,8 @@ class EtaService:
         request_ids: RequestIds,
         telemetry: Telemetry,
         clock: Clock,
+        log: Callable[[Prediction], None],
+        shadows: Shadows,
     ) -> None:
         self._routing = routing
         self._trips = trips
@@ -86,6 +77,8 @@ class EtaService:
         self._request_ids = request_ids
         self._telemetry = telemetry
         self._clock = clock
+        self._log = log
+        self._shadows = shadows
 
     def estimate(self, request: EtaRequest, call: Call) -> EtaResponse | Awaitable[EtaResponse]:
         """Answer in the order of the trips; raises InvalidInput, or Unavailable before any model is loaded."""
@@ -95,6 +88,7 @@ class EtaService:
         route = self._routing.route(unit)
         trips = resolve(request.trips, route.model.zones, route.model.locator, now)
         work = Work(route, trips, now, unit, request_id)
+        call.arm = route.arm
         try:
             self._routing.allow_model()
             asked = time.perf_counter()
@@ -103,12 +97,12 @@ class EtaService:
                 return self._after_reading(work, looking, asked, call)
             outputs = self._run(work, looking, asked, call)
             if not isinstance(outputs, tuple):
-                return self._after_running(work, outputs)
+                return self._after_running(work, outputs, call)
         except InvalidInput:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the model does, the caller gets an estimate
-            return self._failed(work, error)
-        return self._answered(work, outputs)
+            return self._failed(work, error, call)
+        return self._answered(work, outputs, call)
 
     async def check(self) -> None:
         """Let the champion answer a golden vector; raises Unavailable where it can't."""
@@ -123,15 +117,15 @@ class EtaService:
             if not isinstance(outputs, tuple):
                 outputs = await outputs
         except Exception as error:  # noqa: BLE001 - see `estimate`
-            return self._failed(work, error)
-        return self._answered(work, outputs)
+            return self._failed(work, error, call)
+        return self._answered(work, outputs, call)
 
-    async def _after_running(self, work: Work, outputs: Awaitable[Outputs]) -> EtaResponse:
+    async def _after_running(self, work: Work, outputs: Awaitable[Outputs], call: Call) -> EtaResponse:
         try:
             answered = await outputs
         except Exception as error:  # noqa: BLE001 - see `estimate`
-            return self._failed(work, error)
-        return self._answered(work, answered)
+            return self._failed(work, error, call)
+        return self._answered(work, answered, call)
 
     def _run(self, work: Work, looking: Looking, asked: float, call: Call) -> Outputs | Awaitable[Outputs]:
         work.looked_up = self._features.columns(looking, work.trips.at, work.now)
@@ -139,13 +133,13 @@ class EtaService:
         work.matrix = self._trips.vectors(work.route.model.zones, work.trips, work.looked_up.values)
         return run(work.route.model.onnx, work.matrix, call)
 
-    def _answered(self, work: Work, outputs: Outputs) -> EtaResponse:
+    def _answered(self, work: Work, outputs: Outputs, call: Call) -> EtaResponse:
         reason = Reason.FEATURES_STALE if work.looked_up and work.looked_up.stale else None
         failed = ~_sane(*outputs)
         estimate = self._by_heuristic(work, outputs, failed) if failed.any() else outputs
-        return self._respond(work, estimate, failed, Reason.MODEL_OUTPUT, reason)
+        return self._respond(work, estimate, failed, Reason.MODEL_OUTPUT, reason, call)
 
-    def _failed(self, work: Work, error: Exception) -> EtaResponse:
+    def _failed(self, work: Work, error: Exception, call: Call) -> EtaResponse:
         if isinstance(error, Unavailable):
             reason = Reason(error.reason)
         else:
@@ -154,7 +148,7 @@ class EtaService:
         rows = len(work.trips.ids)
         failed, nothing = np.ones(rows, dtype=np.bool_), np.full(rows, np.nan)
         estimate = self._by_heuristic(work, (nothing, nothing, nothing), failed)
-        return self._respond(work, estimate, failed, reason, None)
+        return self._respond(work, estimate, failed, reason, None, call)
 
     def _by_heuristic(self, work: Work, estimate: _Estimate, failed: _Mask) -> _Estimate:
         model = work.route.model
@@ -165,20 +159,24 @@ class EtaService:
         return eta, low, high
 
     def _respond(
-        self, work: Work, estimate: _Estimate, failed: _Mask, why: Reason, stale: Reason | None
+        self, work: Work, estimate: _Estimate, failed: _Mask, why: Reason, stale: Reason | None, call: Call
     ) -> EtaResponse:
         model, arm = work.route.model.name, work.route.arm
-        of_model = stale.value if stale is not None else UNSET
-        eta, low, high = np.array(estimate, dtype=np.float64).round(2).tolist()
+        of_model = stale.value if stale else UNSET
+        answers = np.array(estimate, dtype=np.float64)
+        eta, low, high = answers.round(2).tolist()
         etas = [
             Eta(name, e, lo, hi, model, arm, *(("fallback", why.value) if bad else ("model", of_model)))
             for name, e, lo, hi, bad in zip(work.trips.ids, eta, low, high, failed.tolist(), strict=True)
         ]
         fallbacks = int(np.count_nonzero(failed))
         if fallbacks < len(failed):
-            self._telemetry.estimated(model, arm, "model", stale or "", len(failed) - fallbacks)
+            self._telemetry.estimated(model, arm, "model", stale.value if stale else "", len(failed) - fallbacks)
         if fallbacks:
             self._telemetry.estimated(model, arm, "fallback", why.value, fallbacks)
+        reason = why.value if fallbacks else stale.value if stale else ""
+        self._log(eta_record(work, answers, failed, reason, call))
+        self._shadows.offer(work)
         return EtaResponse(work.request_id, etas)
 
 

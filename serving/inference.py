@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,11 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.onnx_session import INPUT, OUTPUTS
+from contracts.clock import Clock
 from contracts.errors import InvalidInput, NotFound, Unavailable
 from contracts.messages import MAX_TRIPS
+from contracts.predictions import Prediction
 from contracts.schema import Matrix
 from serving.artifacts import LoadedModel
 from serving.call import Call
+from serving.records import infer_record
+from serving.request_ids import RequestIds
 from serving.routing import Routing
 from serving.running import Outputs, run
 
@@ -49,8 +53,13 @@ class ModelMetadata:
 class InferenceService:
     """Finds loaded versions by name and runs them on checked tensors."""
 
-    def __init__(self, routing: Routing) -> None:
+    def __init__(
+        self, routing: Routing, request_ids: RequestIds, clock: Clock, log: Callable[[Prediction], None]
+    ) -> None:
         self._routing = routing
+        self._request_ids = request_ids
+        self._clock = clock
+        self._log = log
 
     def model(self, name: str, version: str = "") -> LoadedModel:
         """Return a loaded version, the champion where none is named; raises NotFound or Unavailable."""
@@ -97,19 +106,26 @@ class InferenceService:
             raise InvalidInput("inputs[0].shape", f"is {list(matrix.shape)}, must be [n, {model.onnx.width}]")
         check_rows(matrix)
         outputs = run(model.onnx, matrix, call)
-        return _named(outputs, wanted) if isinstance(outputs, tuple) else _named_later(outputs, wanted)
+        if isinstance(outputs, tuple):
+            return self._answered(model, matrix, outputs, wanted, call)
+        return self._answered_later(model, matrix, outputs, wanted, call)
 
+    def _answered(
+        self, model: LoadedModel, matrix: Tensor, outputs: Outputs, wanted: Sequence[str], call: Call
+    ) -> dict[str, Tensor]:
+        finite = np.isfinite(outputs[0])
+        if not finite.all():
+            raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
+        now, generation = self._clock.now(), self._routing.table.generation
+        request_id = self._request_ids.issue(now)
+        self._log(infer_record(request_id, now, generation, model, matrix, np.array(outputs), call))
+        answers = dict(zip(OUTPUTS, outputs, strict=True))
+        return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
 
-def _named(outputs: Outputs, wanted: Sequence[str]) -> dict[str, Tensor]:
-    finite = np.isfinite(outputs[0])
-    if not finite.all():
-        raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
-    answers = dict(zip(OUTPUTS, outputs, strict=True))
-    return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
-
-
-async def _named_later(outputs: Awaitable[Outputs], wanted: Sequence[str]) -> dict[str, Tensor]:
-    return _named(await outputs, wanted)
+    async def _answered_later(
+        self, model: LoadedModel, matrix: Tensor, outputs: Awaitable[Outputs], wanted: Sequence[str], call: Call
+    ) -> dict[str, Tensor]:
+        return self._answered(model, matrix, await outputs, wanted, call)
 
 
 def check_rows(matrix: Matrix) -> None:

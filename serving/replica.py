@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import socket
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from adapters.artifact_store import ArtifactStore
 from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
+from adapters.segment_writer import SegmentLimits
 from adapters.state import State
 from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
-from contracts.features import LOOKUPS, STATISTICS_TTL_S, VIEWS
+from contracts.features import ETA_SCHEMA, LOOKUPS, STATISTICS_TTL_S, VIEWS
+from contracts.predictions import SegmentHead
 from contracts.schema import Floats
 from serving.admission import Admission
-from serving.api import Api
+from serving.api import Api, Exposition
 from serving.artifacts import LoadedModel, load_artifact
 from serving.cached_rows import CachedRows, CachePolicy
 from serving.eta import EtaService
 from serving.features import FeatureReader
 from serving.grpc_api import GrpcApi
 from serving.inference import InferenceService
+from serving.invalidation import InvalidationListener
+from serving.metric_cells import Family
 from serving.outcomes import Outcomes
+from serving.prediction_log import LogLimits, PredictionLog
 from serving.request_ids import RequestIds
 from serving.routing import Routing
 from serving.settings import Settings
+from serving.shadow import Shadows
 from serving.telemetry import Telemetry
 from serving.trips import CityTrips
 
@@ -48,7 +57,24 @@ class Replica:
     admission: Admission
     telemetry: Telemetry
     state: State
+    log: PredictionLog
+    followers: tuple[Callable[[], Coroutine[Any, Any, None]], ...]  # what runs beside requests, on their loop
     poll_s: float
+
+    def start(self) -> None:
+        """Begin to write the prediction log, and let the collector forget what has been made until now.
+
+        All of Ray, onnxruntime and the tables stay for good; going through them again and again would keep requests
+        waiting for tens of milliseconds.
+        """
+        self.log.start()
+        gc.collect()
+        gc.freeze()
+
+    def close(self) -> None:
+        """Write what is left and let go of files and the database."""
+        self.log.close()
+        self.state.close()
 
     async def follow_routes(self) -> None:
         """Put newer route tables in force as they appear; a database that is away is asked again."""
@@ -60,8 +86,11 @@ class Replica:
                 _LOG.warning("no route table: %s", error)
 
 
-def compose(settings: Settings) -> Replica:
-    """Build a replica that can answer; raises where the route table's versions can't serve."""
+def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exposition] | None = None) -> Replica:
+    """Build a replica that can answer; raises where the route table's versions can't serve.
+
+    `tier` makes the metrics of the whole tier from what gives this replica's own; without it there are only these.
+    """
     state, telemetry, clock = State(settings.state), Telemetry(), SystemClock()
     artifacts = ArtifactStore(settings.artifacts)
 
@@ -86,6 +115,16 @@ def compose(settings: Settings) -> Replica:
     width = max(RowLayout(VIEWS).widths.values())
     rows = CachedRows(_online_store(settings), width, policy, clock, background=admission.has_room)
     features = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=settings.future_skew_s)
+    log = PredictionLog(
+        settings.predictions,
+        SegmentHead.of(ETA_SCHEMA, LOOKUPS, f"tandem/{socket.gethostname()}"),
+        LogLimits(
+            memory_bytes=settings.prediction_log_memory_mb << 20,
+            segments=SegmentLimits(disk_bytes=settings.prediction_log_disk_mb << 20),
+        ),
+        clock,
+    )
+    shadows = Shadows(admission.has_room, log.append)
     request_ids = RequestIds(state.secret("request_ids"))
     estimator = EtaService(
         routing=routing,
@@ -94,13 +133,31 @@ def compose(settings: Settings) -> Replica:
         request_ids=request_ids,
         telemetry=telemetry,
         clock=clock,
+        log=log.append,
+        shadows=shadows,
     )
-    inference, queue_s = InferenceService(routing), settings.queue_ms / 1000
+    inference, queue_s = InferenceService(routing, request_ids, clock, log.append), settings.queue_ms / 1000
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
-    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s)
+    exposition = tier(telemetry.snapshot) if tier else None
+    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition)
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
+    followers = [shadows.follow]
+    if settings.redis_url:
+        followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
     _watch(telemetry, admission, rows, clock)
-    return Replica(api, grpc_api, estimator, routing, admission, telemetry, state, settings.route_poll_ms / 1000)
+    _watch_log(telemetry, log, shadows)
+    return Replica(
+        api,
+        grpc_api,
+        estimator,
+        routing,
+        admission,
+        telemetry,
+        state,
+        log,
+        tuple(followers),
+        settings.route_poll_ms / 1000,
+    )
 
 
 def _statistics() -> set[str]:
@@ -129,6 +186,24 @@ def _watch(telemetry: Telemetry, admission: Admission, rows: CachedRows, clock: 
         "Seconds since the rows in the feature cache were read",
         ("quantile",),
         lambda: _quantiles(cache.ages(clock.monotonic())),
+    )
+
+
+def _watch_log(telemetry: Telemetry, log: PredictionLog, shadows: Shadows) -> None:
+    telemetry.watch("tandem_prediction_log_records_total", "Records written to the log", lambda: log.records)
+    telemetry.watch("tandem_prediction_log_bytes_total", "Bytes written to the log", lambda: log.bytes)
+    telemetry.watch("tandem_prediction_log_write_errors_total", "Writes that failed", lambda: log.write_errors)
+    telemetry.watch_each(
+        "tandem_prediction_log_dropped_total",
+        "Records that are not in the log, by what had no room",
+        ("cause",),
+        lambda: {("memory",): log.dropped_memory, ("disk",): log.dropped_disk, ("encoding",): log.refused},
+    )
+    telemetry.watch_each(
+        "tandem_shadow_requests_total",
+        "Requests offered to the shadow, by what became of them",
+        ("outcome",),
+        lambda: {("ran",): shadows.ran, ("shed",): shadows.shed, ("failed",): shadows.failed},
     )
 
 

@@ -23,9 +23,11 @@ from serving.places import Locator
 
 @dataclass(frozen=True)
 class Trips:
-    """Trips of one request: positions of their zones and start times (epoch seconds), each [n], and their ids."""
+    """Trips of one request: their ids, their zones by id and by position, and start times (epoch seconds), each [n]."""
 
     ids: list[str]
+    origins: list[str]
+    destinations: list[str]
     pickup: Positions
     dropoff: Positions
     at: Floats
@@ -54,10 +56,9 @@ class CityTrips:
 
     schema = ETA_SCHEMA
 
-    def keys(self, zones: Zones, trips: Trips) -> Mapping[str, Sequence[str]]:
+    def keys(self, zones: Zones, trips: Trips) -> Mapping[str, Sequence[str]]:  # noqa: ARG002 - others need them
         """See TripFeatures."""
-        ids = zones.ids
-        return trip_keys([ids[i] for i in trips.pickup], [ids[i] for i in trips.dropoff], trips.at)
+        return trip_keys(trips.origins, trips.destinations, trips.at)
 
     def vectors(self, zones: Zones, trips: Trips, looked_up: Floats) -> Matrix:
         """See TripFeatures."""
@@ -65,10 +66,9 @@ class CityTrips:
 
     def heuristic(self, heuristic: PairMedian, zones: Zones, trips: Trips) -> Floats:
         """See TripFeatures."""
-        ids, start, end = zones.ids, trips.pickup, trips.dropoff
-        distance_m = zones.pairs.of(start, end)[0] * 1000.0
+        distance_m = zones.pairs.of(trips.pickup, trips.dropoff)[0] * 1000.0
         hour = (local_time(CITY_TZ).seconds(trips.at) % DAY_S // HOUR_S).astype(np.intp)
-        return heuristic.predict(pair_keys([ids[i] for i in start], [ids[i] for i in end]), distance_m, hour)
+        return heuristic.predict(pair_keys(trips.origins, trips.destinations), distance_m, hour)
 
 
 def resolve(requests: Sequence[TripRequest], zones: Zones, locator: Locator, now: float) -> Trips:
@@ -89,7 +89,8 @@ def resolve(requests: Sequence[TripRequest], zones: Zones, locator: Locator, now
         repeated = next(i for i, name in enumerate(ids) if name in ids[:i])
         words = f"{ids[repeated]!r} repeats; a trip without an id is named by its position"
         raise InvalidInput(f"trips[{repeated}].id", words)
-    return Trips(ids, pickup, dropoff, at)
+    names = zones.ids
+    return Trips(ids, [names[i] for i in pickup], [names[i] for i in dropoff], pickup, dropoff, at)
 
 
 def _position(place: Place, zones: Zones, locator: Locator, trip: int, role: str) -> int:

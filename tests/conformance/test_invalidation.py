@@ -25,7 +25,7 @@ from contracts.clock import SystemClock
 from contracts.events import FEATURES_INVALIDATED, MAX_INVALIDATED
 from serving.cached_rows import CachedRows, CachePolicy
 from serving.invalidation import InvalidationListener, InvalidationPolicy
-from tests.fakes import VIEWS
+from tests.fakes import VIEWS, WIDTH
 
 ZONES = [("zone", str(i)) for i in range(3)]
 QUICK = InvalidationPolicy(spread_s=0.0, spread_all_s=0.0, block_s=0.2, silent_s=0.3, retry_s=0.05)
@@ -55,14 +55,13 @@ class Replica:
     """A cache and its listener, beside a writer."""
 
     def __init__(self, at: EmbeddedValkey) -> None:
-        self.rows = CachedRows(
-            RedisOnlineStore(RedisPipe(at.socket_url), VIEWS), CachePolicy(ttl_s=600.0, deadline_s=1.0), SystemClock()
-        )
+        store = RedisOnlineStore(RedisPipe(at.socket_url), VIEWS)
+        self.rows = CachedRows(store, WIDTH, CachePolicy(ttl_s=600.0, deadline_s=1.0), SystemClock())
         self.listener = InvalidationListener(RedisPipe(at.socket_url), self.rows, QUICK)
 
     async def speeds(self) -> list[float]:
         """What requests see of each zone."""
-        return [row[2] for row in await self.rows.read(ZONES)]
+        return [float(row[2]) for row in await self.rows.read(ZONES)]
 
     async def see(self, expected: list[float], within_s: float = 5.0) -> None:
         """Wait until they see this."""

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from adapters.state import State
+from contracts.predictions import Prediction
 from contracts.routes import RouteTable
 from serving.admission import Admission
 from serving.api import Api
@@ -25,6 +26,7 @@ from serving.inference import InferenceService
 from serving.outcomes import Outcomes
 from serving.request_ids import RequestIds
 from serving.routing import Routing
+from serving.shadow import Shadows
 from serving.telemetry import Telemetry
 from tests.fakes import LOOKUPS, NOW, SCHEMA, VIEWS, WIDTH, FakeClock, FakeStore, TinyTrips, tiny_artifact
 
@@ -87,12 +89,15 @@ class Replica:
     api: Api
     grpc_api: GrpcApi
     eta: EtaService
+    inference: InferenceService
     routing: Routing
     admission: Admission
     store: FakeStore
     clock: FakeClock
     state: State
     outcomes: Outcomes
+    log: list[Prediction]
+    shadows: Shadows
     request: Callable[..., Awaitable[httpx.Response]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +123,9 @@ def replica(tmp_path: Path) -> Replica:
     artifact = tiny_artifact(tmp_path / "eta@1")
     routing = Routing(lambda _version: load_artifact(artifact, schema=SCHEMA))
     routing.offer(RouteTable(model="eta", generation=1, champion=1))
-    telemetry = Telemetry()
+    telemetry, admission = Telemetry(), Admission()
+    log: list[Prediction] = []
+    shadows = Shadows(admission.has_room, log.append)
     rows = CachedRows(store, WIDTH, CachePolicy(deadline_s=1.0), clock)
     eta = EtaService(
         routing=routing,
@@ -127,9 +134,11 @@ def replica(tmp_path: Path) -> Replica:
         request_ids=request_ids,
         telemetry=telemetry,
         clock=clock,
+        log=log.append,
+        shadows=shadows,
     )
-    inference, admission = InferenceService(routing), Admission()
+    inference = InferenceService(routing, request_ids, clock, log.append)
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0)
     grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=60.0)
-    return Replica(api, grpc_api, eta, routing, admission, store, clock, state, outcomes)
+    return Replica(api, grpc_api, eta, inference, routing, admission, store, clock, state, outcomes, log, shadows)

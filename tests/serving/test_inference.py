@@ -19,7 +19,7 @@ from tests.serving.conftest import Replica
 @pytest.fixture
 def service(replica: Replica) -> InferenceService:
     """The protocol's use case on a ready replica."""
-    return InferenceService(replica.routing)
+    return replica.inference
 
 
 def run(service: InferenceService, request: bytes, json_size: int | None) -> tuple[bytes, int]:
