@@ -43,6 +43,7 @@ from serving.telemetry import Telemetry
 from serving.trips import CityTrips
 
 MODEL: Final = "eta"
+Follower = Callable[[], Coroutine[Any, Any, None]]
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -58,7 +59,7 @@ class Replica:
     telemetry: Telemetry
     state: State
     log: PredictionLog
-    followers: tuple[Callable[[], Coroutine[Any, Any, None]], ...]  # what runs beside requests, on their loop
+    followers: tuple[Follower, ...]  # what runs beside requests, on their loop
     poll_s: float
 
     def start(self) -> None:
@@ -141,7 +142,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
     exposition = tier(telemetry.snapshot) if tier else None
     api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition)
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
-    followers = [shadows.follow]
+    followers: list[Follower] = [shadows.follow]
     if settings.redis_url:
         followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
     _watch(telemetry, admission, rows, clock)

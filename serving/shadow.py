@@ -64,7 +64,7 @@ class Shadows:
             outputs = run(model.onnx, work.matrix, call)
             answers = np.array(outputs if isinstance(outputs, tuple) else await outputs)
             self.ran += 1
-        except Exception:
+        except Exception:  # noqa: BLE001 - nobody waits for it
             self.failed += 1
             if self.failed == 1:
                 _LOG.exception("shadow %s failed; more are only counted", model.name)
