@@ -10,6 +10,8 @@ import psutil
 REPLICA = "replica"
 # The first pattern found in the command says the name.
 _NAMES = (
+    (r"gcs_server", "Ray GCS"),
+    (r"raylet/raylet", "raylet"),  # its arguments hold the agents' commands
     (r"ray::.*ServeReplica|ray::OnlineReplica", REPLICA),
     (r"ray::.*Controller", "Serve controller"),
     (r"ray::.*(Proxy|HAProxy)", "Serve proxy"),
@@ -19,8 +21,6 @@ _NAMES = (
     (r"ray::", "Ray worker"),
     (r"haproxy", "HAProxy"),
     (r"valkey|redis-server", "Valkey"),
-    (r"gcs_server", "Ray GCS"),
-    (r"raylet/raylet|/raylet ", "raylet"),
     (r"dashboard", "Ray dashboard"),
     (r"log_monitor", "Ray log monitor"),
     (r"serving\.app", "application (driver)"),

@@ -131,10 +131,14 @@ def _latency(step: dict[str, Any] | None) -> str:
 
 
 def _notes(rows: list[dict[str, Any]]) -> str:
-    lines = ["A dash is a rate that was not run because a lower one had already failed. Versions and settings:", ""]
+    words = (
+        "A dash is a rate that was not run because a lower one had already failed; one that drowned a row in the first "
+        "turn was not sent again. Versions, settings, and the pages of each tool's documentation that say so:"
+    )
+    lines = [words, ""]
     for row in rows:
         versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-        lines.append(f"- **{row['name']}** ({versions}): {row['settings']}. {row['source']}.")
+        lines.append(f"- **{row['name']}** ({versions}): {row['settings']}. By: {row['source']}.")
     return "\n".join(lines)
 
 

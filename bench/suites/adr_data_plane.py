@@ -73,7 +73,7 @@ def own_listener(site: Site, replicas: int) -> Iterator[Plane]:
         def redeploy() -> None:
             pid = str(stack.component("serve").pid)
             command = [sys.executable, str(APPS / "tandem_redeploy.py"), pid]
-            subprocess.run(command, check=True, capture_output=True, env=tandem_environ(site), timeout=120)
+            subprocess.run(command, check=True, capture_output=True, env=tandem_environ(site), timeout=90)
 
         yield Plane(stack.server, stack.address, redeploy)
 

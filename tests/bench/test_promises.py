@@ -67,7 +67,7 @@ def test_processes_are_named_by_what_they_run() -> None:
     """Titles and commands, the nearest first."""
     assert named(["ray::ServeReplica:tandem:online"]) == REPLICA
     assert named(["ray::ServeController.run"]) == "Serve controller"
-    assert named(["/x/raylet/raylet", "--raylet_socket_name=/y"]) == "raylet"
+    assert named(["/x/raylet/raylet", "--agent=/x/runtime_env/agent/main.py"]) == "raylet"
     assert named(["python", "-m", "pipelines.stack"]) == "supervisor"
     assert named(["something", "else"]) == "something else"
 
