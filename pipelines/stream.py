@@ -29,10 +29,10 @@ from adapters.streams import Message, Stream, Subscription
 from adapters.tables import read_zones
 from adapters.window_cells import RedisWindowCells
 from contracts.clock import Clock, SystemClock
+from contracts.distance import haversine_m
 from contracts.errors import InvalidInput, Unavailable
 from contracts.events import TRIPS_ENDED, TripEnded, decode_event
 from contracts.features import LIVE_VIEWS, VIEWS
-from contracts.transforms import haversine_m
 from contracts.trips import CITY
 from contracts.zones import Zones
 from feature_repo.live import GRID_US, KEPT_US, LONGEST_US, Addition, additions, grid_before, live_row

@@ -16,7 +16,7 @@ from contracts.errors import Unavailable
 from serving.grpc_api import serve as serve_grpc
 from serving.listener import Listener, claim_slot, grpc_path, socket_path
 from serving.metrics_all import TierMetrics
-from serving.replica import compose
+from serving.replica import Follower, compose
 from serving.scaling import UTILISATION, LoadMeter
 from serving.settings import Settings
 
@@ -40,7 +40,7 @@ class OnlineReplica:
         self._replica.start()
         self._load = LoadMeter(time.monotonic(), time.process_time(), 0.0)
         grpc = partial(serve_grpc, self._replica.grpc_api.handlers(), grpc_path(folder, slot), settings.drain_s)
-        background = (self._replica.follow_routes, *self._replica.followers, grpc)
+        background: tuple[Follower, ...] = (self._replica.follow_routes, *self._replica.followers, grpc)
         self._listener = Listener(self._replica.api, socket_path(folder, slot), background)
         self._listener.start()
 

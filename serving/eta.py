@@ -134,10 +134,9 @@ class EtaService:
         return run(work.route.model.onnx, work.matrix, call)
 
     def _answered(self, work: Work, outputs: Outputs, call: Call) -> EtaResponse:
-        reason = Reason.FEATURES_STALE if work.looked_up and work.looked_up.stale else None
         failed = ~_sane(*outputs)
         estimate = self._by_heuristic(work, outputs, failed) if failed.any() else outputs
-        return self._respond(work, estimate, failed, Reason.MODEL_OUTPUT, reason, call)
+        return self._respond(work, estimate, failed, Reason.MODEL_OUTPUT, call)
 
     def _failed(self, work: Work, error: Exception, call: Call) -> EtaResponse:
         if isinstance(error, Unavailable):
@@ -148,7 +147,7 @@ class EtaService:
         rows = len(work.trips.ids)
         failed, nothing = np.ones(rows, dtype=np.bool_), np.full(rows, np.nan)
         estimate = self._by_heuristic(work, (nothing, nothing, nothing), failed)
-        return self._respond(work, estimate, failed, reason, None, call)
+        return self._respond(work, estimate, failed, reason, call)
 
     def _by_heuristic(self, work: Work, estimate: _Estimate, failed: _Mask) -> _Estimate:
         model = work.route.model
@@ -158,11 +157,10 @@ class EtaService:
         eta, low, high = (np.where(failed, fallback, answered) for fallback, answered in pairs)
         return eta, low, high
 
-    def _respond(
-        self, work: Work, estimate: _Estimate, failed: _Mask, why: Reason, stale: Reason | None, call: Call
-    ) -> EtaResponse:
+    def _respond(self, work: Work, estimate: _Estimate, failed: _Mask, why: Reason, call: Call) -> EtaResponse:
         model, arm = work.route.model.name, work.route.arm
-        of_model = stale.value if stale else UNSET
+        stale = Reason.FEATURES_STALE.value if work.looked_up is not None and work.looked_up.stale else ""
+        of_model = stale or UNSET
         answers = np.array(estimate, dtype=np.float64)
         eta, low, high = answers.round(2).tolist()
         etas = [
@@ -171,11 +169,10 @@ class EtaService:
         ]
         fallbacks = int(np.count_nonzero(failed))
         if fallbacks < len(failed):
-            self._telemetry.estimated(model, arm, "model", stale.value if stale else "", len(failed) - fallbacks)
+            self._telemetry.estimated(model, arm, "model", stale, len(failed) - fallbacks)
         if fallbacks:
             self._telemetry.estimated(model, arm, "fallback", why.value, fallbacks)
-        reason = why.value if fallbacks else stale.value if stale else ""
-        self._log(eta_record(work, answers, failed, reason, call))
+        self._log(eta_record(work, answers, failed, why.value if fallbacks else stale, call))
         self._shadows.offer(work)
         return EtaResponse(work.request_id, etas)
 

@@ -118,7 +118,9 @@ class InferenceService:
             raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
         now, generation = self._clock.now(), self._routing.table.generation
         request_id = self._request_ids.issue(now)
-        self._log(infer_record(request_id, now, generation, model, matrix, np.array(outputs), call))
+        self._log(
+            infer_record(model, matrix, np.array(outputs), call, request_id=request_id, at=now, generation=generation)
+        )
         answers = dict(zip(OUTPUTS, outputs, strict=True))
         return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
 

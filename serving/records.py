@@ -20,17 +20,36 @@ def eta_record(work: Work, answers: Answers, failed: npt.NDArray[np.bool_], reas
     """An answered ETA request."""
     fallback = failed.tobytes() if failed.any() else b""
     server_ms = (time.perf_counter() - call.started) * 1e3
-    route = work.route
-    return _of_trips(work, route.model, ETA, route.arm, answers, fallback, reason, server_ms, call.model_s * 1e3)
+    return _of_trips(
+        work,
+        work.route.model,
+        answers,
+        kind=ETA,
+        arm=work.route.arm,
+        fallback=fallback,
+        reason=reason,
+        server_ms=server_ms,
+        model_ms=call.model_s * 1e3,
+    )
 
 
 def shadow_record(work: Work, model: LoadedModel, answers: Answers, reason: str, model_s: float) -> Prediction:
     """What the shadow would have answered to the same vectors."""
-    return _of_trips(work, model, SHADOW, SHADOW, answers, b"", reason, 0.0, model_s * 1e3)
+    return _of_trips(
+        work,
+        model,
+        answers,
+        kind=SHADOW,
+        arm=SHADOW,
+        fallback=b"",
+        reason=reason,
+        server_ms=0.0,
+        model_ms=model_s * 1e3,
+    )
 
 
 def infer_record(
-    request_id: str, at: float, generation: int, model: LoadedModel, matrix: Matrix, answers: Answers, call: Call
+    model: LoadedModel, matrix: Matrix, answers: Answers, call: Call, *, request_id: str, at: float, generation: int
 ) -> Prediction:
     """An answered Open Inference request: vectors without trips."""
     return Prediction(
@@ -59,9 +78,10 @@ def infer_record(
 def _of_trips(
     work: Work,
     model: LoadedModel,
+    answers: Answers,
+    *,
     kind: Kind,
     arm: str,
-    answers: Answers,
     fallback: bytes,
     reason: str,
     server_ms: float,

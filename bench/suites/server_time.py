@@ -1,7 +1,8 @@
-"""Server time of a request: the replica's ASGI application driven in this process, with a real Valkey behind it."""
+"""Server time of a request: the replica driven in this process, bytes in and bytes out, a real Valkey behind it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 import uvloop
 
 from bench.acceptance import Line, at_most
+from bench.http1 import post
 from bench.markdown import table
 from bench.online import Online
 from bench.profile import Profile, stages
 from bench.rows import tandem
 from bench.suite import Bench, Suite
 from bench.wire import EtaTrips
+from serving.http1 import HttpServer
 from serving.replica import Replica, compose
 from serving.settings import load_settings
 
@@ -26,26 +29,34 @@ SAMPLE_S = 0.0005
 PATH = EtaTrips().path
 
 
-async def ask(replica: Replica, body: bytes) -> tuple[int, bytes]:
-    """One request as the listener hands it to the application: all that a replica does but the socket and HTTP/1."""
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": PATH,
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
-    }
-    sent: list[dict[str, Any]] = []
+class Wire(asyncio.Transport):
+    """Where a connection writes its answers, without a socket."""
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    def write(self, data: bytes) -> None:  # type: ignore[override] # what is written here is bytes
+        """Take a whole answer."""
+        self.answer.set_result(data)
 
-    replica.api.arrived(scope)
-    await replica.api(scope, receive, send)
-    return sent[0]["status"], sent[1]["body"]
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Driver:
+    """Requests as bytes, answers as bytes: all that a replica does but the kernel's part."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._wire = Wire()
+        self._connection = HttpServer(replica.api, asyncio.get_running_loop()).connection()
+        self._connection.connection_made(self._wire)
+
+    async def ask(self, message: bytes) -> bytes:
+        """One request and its answer."""
+        answer = self._wire.answer = asyncio.get_running_loop().create_future()
+        self._connection.data_received(message)
+        return await answer
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -54,10 +65,11 @@ def run(bench: Bench) -> dict[str, Any]:
         site = bench.site(ground)
         tandem.prepare(site)
         replica = compose(load_settings(tandem.variables(site) | {"TANDEM_REDIS_URL": ground.socket_url}))
+        replica.start()
         try:
             rows = uvloop.run(_all(replica, bench, ground))
         finally:
-            replica.state.close()
+            replica.close()
     return {"rows": rows}
 
 
@@ -73,15 +85,17 @@ async def _all(replica: Replica, bench: Bench, ground: Online) -> list[dict[str,
 
 async def _timed(replica: Replica, bench: Bench, ground: Online, size: int, calls: int) -> dict[str, Any]:
     trips = ground.exercise(bench.model, size).items[:WARM_TRIPS]
-    bodies = [EtaTrips().body(trips[at : at + size]) for at in range(0, WARM_TRIPS - size + 1, size)]
-    for body in bodies * 3:
-        status, answer = await ask(replica, body)
-        assert status == 200, answer
+    starts = range(0, WARM_TRIPS - size + 1, size)
+    messages = [post("127.0.0.1", PATH, EtaTrips().body(trips[at : at + size])) for at in starts]
+    driver = Driver(replica)
+    for message in messages * 3:
+        head, _, answer = (await driver.ask(message)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), answer
         EtaTrips().etas(answer)  # raises where one is a fallback
-    seconds = await _run(replica, bodies, calls)
+    seconds = await _run(driver, messages, calls)
     profile = Profile(SAMPLE_S)
     with profile:
-        await _run(replica, bodies, calls)
+        await _run(driver, messages, calls)
     p50, p95, p99 = (round(float(value) * 1e6, 1) for value in np.percentile(seconds, [50, 95, 99]))
     mean_us = float(seconds.mean()) * 1e6
     shares = profile.shares()
@@ -98,12 +112,12 @@ async def _timed(replica: Replica, bench: Bench, ground: Online, size: int, call
     }
 
 
-async def _run(replica: Replica, bodies: list[bytes], calls: int) -> np.ndarray:
+async def _run(driver: Driver, messages: list[bytes], calls: int) -> np.ndarray:
     seconds = np.empty(calls)
     for i in range(calls):
-        body = bodies[i % len(bodies)]
+        message = messages[i % len(messages)]
         begin = time.perf_counter()
-        await ask(replica, body)
+        await driver.ask(message)
         seconds[i] = time.perf_counter() - begin
     return seconds
 
@@ -123,8 +137,9 @@ def page(result: dict[str, Any]) -> str:
     functions = [[f"`{name}`", 100 * share] for name, share in list(result["rows"][0]["functions"].items())[:15]]
     top = table(["function, one trip, with the libraries it calls", "%"], functions)
     return (
-        f"{times}\n\nThe replica's ASGI application as it is composed for production, driven in one process without "
-        f"the socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
+        f"{times}\n\nThe replica as it is composed for production, from a request's bytes to the answer's, in one "
+        f"process without the socket; prediction log, metrics and checks on; warm: every key is in the "
+        f"cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
         f"each given to the innermost function of ours.\n\n{top}"
     )
 
