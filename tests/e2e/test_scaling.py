@@ -130,10 +130,10 @@ def test_a_killed_front_is_back_at_once(stack: Running, record_property: Callabl
 
 def test_metrics_of_all(stack: Running) -> None:
     """The numbers of the replicas, of Serve and of the front, whoever is asked."""
+    until(lambda: samples(stack)["tandem_serve_deployment_status", "state=HEALTHY"] == 1, "a deployment at rest")
     found = samples(stack)
     assert found["tandem_metrics_replicas", "state=silent"] == 0
     assert found["tandem_serve_replicas", "state=RUNNING"] == 1
-    assert found["tandem_serve_deployment_status", "state=HEALTHY"] == 1
     assert found["tandem_serve_replicas_started_total",] >= 1
     replica = next(key[1] for key in found if key[0] == "tandem_requests_total" and "route=/v1/eta" in key)
     assert found["tandem_requests_total", replica, "route=/v1/eta", "status=200"] > 0
