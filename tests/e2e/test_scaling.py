@@ -130,13 +130,15 @@ def test_a_killed_front_is_back_at_once(stack: Running, record_property: Callabl
 
 def test_metrics_of_all(stack: Running) -> None:
     """The numbers of the replicas, of Serve and of the front, whoever is asked."""
+    until(lambda: samples(stack)["tandem_serve_deployment_status", "state=HEALTHY"] == 1, "a deployment at rest")
     found = samples(stack)
     assert found["tandem_metrics_replicas", "state=silent"] == 0
     assert found["tandem_serve_replicas", "state=RUNNING"] == 1
-    assert found["tandem_serve_deployment_status", "state=HEALTHY"] == 1
     assert found["tandem_serve_replicas_started_total",] >= 1
     replica = next(key[1] for key in found if key[0] == "tandem_requests_total" and "route=/v1/eta" in key)
     assert found["tandem_requests_total", replica, "route=/v1/eta", "status=200"] > 0
+    assert found["tandem_cache_hits_total", replica] > 0
+    assert 0 <= found["tandem_cache_row_age_seconds", "quantile=0.5", replica] < 3600
     until(lambda: any(key[0] == "ray_serve_deployment_replica_starts_total" for key in samples(stack)), "Serve's own")
     front = samples(stack, "/metrics/front")
     assert front["haproxy_backend_http_responses_total", "code=2xx", "proxy=replicas"] > 0
