@@ -245,7 +245,8 @@ def test_a_consumer_killed_in_mid_batch_loses_and_doubles_nothing(
     stream = RedisStream(valkey.socket_url)
     stream.publish(topic, [("", payload) for payload in payloads])
     environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for death in ("trips poll 2", "trips dead_letter 7", "cells add 2", "writer upsert 1", "invalidations publish 1"):
+    deaths = ("trips poll 2", "trips dead_letter 7", "references of 2", "cells add 2", "writer upsert 1")
+    for death in (*deaths, "invalidations publish 1"):
         command = [sys.executable, "-m", "tests.conformance.doomed_consumer", valkey.socket_url, topic, str(zones)]
         done = subprocess.run([*command, *death.split()], env=environ, cwd=ROOT, timeout=60, check=False)
         assert done.returncode == -signal.SIGKILL, death
