@@ -26,11 +26,12 @@ from adapters.redis_stream import RedisStream
 from adapters.trips_file import write_zones
 from adapters.valkey import EmbeddedValkey
 from contracts.errors import Unavailable
-from contracts.events import FEATURES_INVALIDATED, TripEnded, dead_letter_topic, encode_event
+from contracts.events import FEATURES_INVALIDATED, TRIPS_ENDED, TripEnded, dead_letter_topic, encode_event
 from contracts.features import VIEWS
 from contracts.local_time import local_time
 from contracts.trips import CITY, CITY_TZ
 from feature_repo.history import ended_trips, log_ratio_of, pair_history, pair_table, window_tables
+from pipelines.stream import GROUP
 from tests.conformance.doomed_consumer import live_features, outside
 from tests.fakes import FakeClock, FakeStream
 from tests.some_trips import ZONES, some_trips, zone_frame
@@ -269,3 +270,28 @@ def test_a_consumer_killed_in_mid_batch_loses_and_doubles_nothing(
     with redis.Redis.from_url(valkey.url) as client:
         assert client.xlen(dead_letter_topic(topic)) == 20 * len(POISON)
     stream.close()
+
+
+def test_the_program_follows_until_told_to_end(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """As the stack runs it: settings from the environment; SIGTERM is a clean end, no store a reason and status 1."""
+    (tmp_path / "data").mkdir()
+    write_zones(tmp_path / "data" / "zones.parquet", zone_frame(ZONES), "drawn for a test")
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "TANDEM_HOME": str(tmp_path), "TANDEM_REDIS_URL": ""}
+    command = [sys.executable, "-m", "pipelines.stream"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "TANDEM_REDIS_URL" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    stream = RedisStream(valkey.socket_url)
+    stream.publish(TRIPS_ENDED, [("", encode_event(trip)) for trip in recent(50, time.time())] + [("", b"poison")])
+    process = subprocess.Popen(command, env=environ | {"TANDEM_REDIS_URL": valkey.socket_url})
+    try:
+        deadline = time.monotonic() + 30
+        while stream.subscribe(TRIPS_ENDED, GROUP).lag():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        stream.close()
+    assert read(valkey, "city_live", CITY)[1] > 40
