@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from contracts.trips import CITY, CITY_TZ
 from feature_repo.history import ended_trips, log_ratio_of, pair_history, pair_table, window_tables
 from pipelines.stream import GROUP
 from tests.conformance.doomed_consumer import live_features, outside
+from tests.conformance.test_invalidation import Server
 from tests.fakes import FakeClock, FakeStream
 from tests.some_trips import ZONES, some_trips, zone_frame
 
@@ -295,3 +297,36 @@ def test_the_program_follows_until_told_to_end(valkey: EmbeddedValkey, tmp_path:
         process.wait()
         stream.close()
     assert read(valkey, "city_live", CITY)[1] > 40
+
+
+def test_a_server_that_is_killed_and_comes_back_loses_nothing(topic: str, tmp_path: Path) -> None:
+    """SIGKILL of Valkey between batches and in the middle of publishing: what was acknowledged counts, once."""
+    server = Server(tmp_path)
+    server.start()
+    trips = recent(3000, time.time())
+    payloads = [("", encode_event(trip)) for trip in trips]
+    try:
+        stream = RedisStream(server.at.socket_url)
+        of = outside(server.at.socket_url, topic)
+        features = live_features(of, ZONES)
+        for start in range(0, 3000, 500):
+            stream.publish(topic, payloads[start : start + 500])
+            with suppress(Unavailable):  # a connection that died unnoticed: the next step goes on
+                features.step(0.1)
+            server.kill()
+            with pytest.raises(Unavailable):
+                stream.publish(topic, payloads[:1])
+            with pytest.raises(Unavailable):
+                features.step(0.1)
+            server.start()
+            stream.publish(topic, payloads[start : start + 20])  # published again, since nobody knows
+        deadline = time.monotonic() + 60
+        while features.report()["lag"]:
+            assert time.monotonic() < deadline
+            with suppress(Unavailable):
+                features.step(0.1)
+        (cells,) = of.cells.read([("city", CITY)])
+        assert sum(count for count, *_ in cells.values()) == 3000
+        assert features.counts["repeated_additions"] > 0
+    finally:
+        server.kill()
