@@ -257,6 +257,21 @@ def test_what_a_dead_consumer_held_is_claimed_once(valkey: EmbeddedValkey, topic
     assert heir.lag() == 0
 
 
+def test_who_leaves_takes_nothing_along(valkey: EmbeddedValkey, topic: str) -> None:
+    """On Redis: what was sent and never arrived is still the group's; a consumer that holds nothing is forgotten."""
+    stream = RedisStream(valkey.url, RedisStreamPolicy(claim_after_s=CLAIM_S))
+    subscription = stream.subscribe(topic, topic)
+    stream.publish(topic, entries(5))
+    stream._redis.xreadgroup(topic, subscription._consumer, {topic: ">"}, count=5)  # a reply that was lost
+    subscription.close()
+    heir = stream.subscribe(topic, topic)
+    assert len(drain(heir, 5)) == 5
+    heir.close()
+    assert [one["name"] for one in stream._redis.xinfo_consumers(topic, topic)] == [subscription._consumer.encode()]
+    subscription.close()
+    assert stream._redis.xinfo_consumers(topic, topic) == []
+
+
 def test_a_server_that_lost_its_data_is_joined_again(valkey: EmbeddedValkey, topic: str) -> None:
     """On Redis the group is made anew, and what is published from then on arrives."""
     stream = RedisStream(valkey.url)
