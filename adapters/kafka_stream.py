@@ -129,14 +129,17 @@ class KafkaSubscription:
     def commit(self) -> None:
         """See Subscription."""
         places = [TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
+        errors: list[KafkaError] = []
         if places:
             try:
                 done = self._consumer.commit(offsets=places, asynchronous=False)
+                errors = [place.error for place in done or () if place.error]
             except KafkaException as error:
-                raise _unavailable(error) from error
-            refused = [place.error for place in done or () if place.error]
-            if refused:
-                raise Unavailable("stream", "stream_unavailable", refused[0].str())
+                errors = [error.args[0]]
+        # Where the group has moved on without this consumer, another gets the messages again; waiting brings no more.
+        failed = [error for error in errors if error.code() not in _MOVED_ON]
+        if failed:
+            raise Unavailable("stream", "stream_unavailable", failed[0].str())
         self._next.clear()
         self._uncommitted.clear()
 
@@ -174,6 +177,9 @@ class KafkaSubscription:
             self._uncommitted.pop(place.partition, None)
 
 
+_MOVED_ON: Final = frozenset(
+    {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
+)
 _PASSING: Final = frozenset(
     {
         KafkaError._PARTITION_EOF,  # noqa: SLF001 - librdkafka's own codes are named so

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from adapters.online_store import PROJECT
 from adapters.redis_client import redis_client, unavailable
 from contracts.errors import Unavailable
+
+Event = tuple[str, str, int, str, tuple[int, int]]  # entity, key, grid time of the cell (µs), id, what is summed
 
 REMEMBERED_S: Final = 4 * 3600
 _AT_ONCE: Final = 1000  # events in one call: others wait meanwhile
@@ -39,30 +41,6 @@ return answers
 """
 
 
-class Event(Protocol):
-    """What is added."""
-
-    @property
-    def entity(self) -> str:
-        """What the key names."""
-
-    @property
-    def key(self) -> str:
-        """The window's key."""
-
-    @property
-    def cell_us(self) -> int:
-        """Grid time of the cell."""
-
-    @property
-    def trip_id(self) -> str:
-        """The event's own id."""
-
-    @property
-    def values(self) -> tuple[int, int]:
-        """What is summed."""
-
-
 class RedisWindowCells:
     """Adds, reads and lets go, many at once."""
 
@@ -74,7 +52,7 @@ class RedisWindowCells:
         """Add events; returns how many were new. Raises Unavailable; then adding all of them again is right."""
         by_key: dict[tuple[str, str], list[Event]] = defaultdict(list)
         for event in events:
-            by_key[event.entity, event.key].append(event)
+            by_key[event[:2]].append(event)
         with unavailable("window cells", "stream_unavailable"), self._redis.pipeline(transaction=False) as pipe:
             for (entity, key), of in by_key.items():
                 for start in range(0, len(of), _AT_ONCE):
@@ -104,10 +82,10 @@ class RedisWindowCells:
 def _call(cells: str, events: Sequence[Event]) -> tuple[list[str], list[Any]]:
     numbers: dict[int, int] = {}
     arguments: list[Any] = [REMEMBERED_S]
-    for event in events:
-        number = numbers.setdefault(event.cell_us, len(numbers) + 1)
-        digest = hashlib.blake2b(event.trip_id.encode(), digest_size=12).digest()
-        arguments += (number, event.cell_us, digest, *event.values)
+    for _, _, cell, event_id, values in events:
+        number = numbers.setdefault(cell, len(numbers) + 1)
+        digest = hashlib.blake2b(event_id.encode(), digest_size=12).digest()
+        arguments += (number, cell, digest, *values)
     return [cells, *(f"{cells}:{cell}" for cell in numbers)], arguments
 
 

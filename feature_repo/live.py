@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,7 @@ KEPT_US: Final = 2 * LONGEST_US
 """Older cells are let go: a key's last row, that its windows are empty, was due by half of that."""
 
 
-@dataclass(frozen=True)
-class Addition:
+class Addition(NamedTuple):
     """One trip, for one key."""
 
     entity: str

@@ -30,7 +30,7 @@ from adapters.tables import read_zones
 from adapters.window_cells import RedisWindowCells
 from contracts.clock import Clock, SystemClock
 from contracts.distance import haversine_m
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import InvalidInput, TandemError, Unavailable
 from contracts.events import TRIPS_ENDED, TripEnded, decode_event
 from contracts.features import LIVE_VIEWS, VIEWS
 from contracts.trips import CITY
@@ -40,13 +40,13 @@ from feature_repo.trip_values import log_ratios, window_values
 from feature_repo.windows import MICRO
 from pipelines.layout import Layout
 from pipelines.trip_references import References
-from serving.settings import load_settings
+from serving.settings import Settings, load_settings
 
 GROUP: Final = "features"
 _LOG: Final = logging.getLogger(__name__)
 _MOST: Final = 1000  # messages a batch
 _REWRITE: Final = 6  # ticks after which rows are written that did not change: the store may have lost them
-_AGES: Final = 10_000
+_AGES: Final = 100_000
 _REPORT_S: Final = 60.0
 _Key = tuple[str, str]
 
@@ -73,7 +73,8 @@ class LiveFeatures:
         self._begun: list[Message] = []  # polled, and not committed
         self._late: set[_Key] = set()  # keys whose rows lack what came after their grid time
         self._untold: dict[_Key, None] = {}  # written, and no cache told
-        self._unseen: deque[int] = deque(maxlen=_AGES)  # when trips ended whose rows are not written yet
+        self._unseen: deque[int] = deque(maxlen=_AGES)  # when trips ended that the next grid time shows
+        self._shown: list[int] = []  # when trips ended that this step's rows show
         self._written: dict[_Key, tuple[int, int]] = {}
         self._tick_us, self._ticks = 0, 0
         self.counts: Counter[str] = Counter()
@@ -141,7 +142,9 @@ class LiveFeatures:
         self.counts["additions"] += new
         self.counts["repeated_additions"] += len(events) - new
         self._late |= {(event.entity, event.key) for event in events if event.cell_us <= grid_before(now_us)}
-        self._unseen.extend(_micros(trip) for trip in timely)
+        for trip in timely:
+            ended_us = _micros(trip)
+            (self._shown if ended_us <= grid_before(now_us) else self._unseen).append(ended_us)
 
     def _additions(self, trips: Sequence[TripEnded]) -> list[Addition]:
         zones = self._zones
@@ -168,9 +171,11 @@ class LiveFeatures:
         self._late.clear()
         if tick:
             self._tick_us, self._ticks = grid_us, self._ticks + 1
-        seen = [ended for ended in self._unseen if ended <= grid_us]
-        self._unseen = deque((ended for ended in self._unseen if ended > grid_us), maxlen=_AGES)
-        self.ages_s.extend(self._clock.now() - ended / MICRO for ended in seen)
+            self._shown += [ended for ended in self._unseen if ended <= grid_us]
+            self._unseen = deque((ended for ended in self._unseen if ended > grid_us), maxlen=_AGES)
+        visible = self._clock.now()
+        self.ages_s.extend(visible - ended / MICRO for ended in self._shown)
+        self._shown.clear()
 
     def _write(self, keys: Sequence[_Key], now_us: int) -> None:
         rows: list[tuple[_Key, Upsert]] = []
@@ -210,16 +215,26 @@ def follow(features: LiveFeatures, stop: threading.Event, clock: Clock, *, retry
 
 
 def main() -> int:
-    """Follow the stream that the environment names, until told to end."""
+    """Follow the stream that the environment names, until told to end; returns 1 for what it can't start without."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings, stop = load_settings(os.environ), threading.Event()
+    stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    try:
+        _run(load_settings(os.environ), stop)
+    except TandemError as error:
+        _LOG.error("%s", error)
+        return 1
+    return 0
+
+
+def _run(settings: Settings, stop: threading.Event) -> None:
     url = settings.redis_url
     if not url:
         raise InvalidInput(
-            "TANDEM_REDIS_URL", "is empty; the stack's own Valkey is in the record that `tandem up` writes"
+            "TANDEM_REDIS_URL", "is empty, must be the online store's; the stack tells it its components"
         )
+    zones, clock = read_zones(Layout(settings.home).zones), SystemClock()
     stream: Stream = KafkaStream(settings.kafka_bootstrap) if settings.kafka_bootstrap else RedisStream(url)
     outside = Outside(
         trips=stream.subscribe(TRIPS_ENDED, GROUP),
@@ -228,11 +243,11 @@ def main() -> int:
         writer=RedisOnlineWriter(url, VIEWS, future_s=settings.future_skew_s),
         invalidations=invalidations_stream(url),
     )
-    zones, clock = read_zones(Layout(settings.home).zones), SystemClock()
-    follow(LiveFeatures(outside, zones, clock, future_s=settings.future_skew_s), stop, clock)
-    outside.trips.close()
-    stream.close()
-    return 0
+    try:
+        follow(LiveFeatures(outside, zones, clock, future_s=settings.future_skew_s), stop, clock)
+    finally:
+        outside.trips.close()
+        stream.close()
 
 
 def _micros(trip: TripEnded) -> int:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from adapters.redis_stream import RedisStream
 from adapters.trips_file import write_zones
 from adapters.valkey import EmbeddedValkey
 from contracts.errors import Unavailable
-from contracts.events import FEATURES_INVALIDATED, TripEnded, dead_letter_topic, encode_event
+from contracts.events import FEATURES_INVALIDATED, TRIPS_ENDED, TripEnded, dead_letter_topic, encode_event
 from contracts.features import VIEWS
 from contracts.local_time import local_time
 from contracts.trips import CITY, CITY_TZ
 from feature_repo.history import ended_trips, log_ratio_of, pair_history, pair_table, window_tables
+from pipelines.stream import GROUP
 from tests.conformance.doomed_consumer import live_features, outside
+from tests.conformance.test_invalidation import Server
 from tests.fakes import FakeClock, FakeStream
 from tests.some_trips import ZONES, some_trips, zone_frame
 
@@ -245,7 +248,8 @@ def test_a_consumer_killed_in_mid_batch_loses_and_doubles_nothing(
     stream = RedisStream(valkey.socket_url)
     stream.publish(topic, [("", payload) for payload in payloads])
     environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for death in ("trips poll 2", "trips dead_letter 7", "cells add 2", "writer upsert 1", "invalidations publish 1"):
+    deaths = ("trips poll 2", "trips dead_letter 7", "references of 2", "cells add 2", "writer upsert 1")
+    for death in (*deaths, "invalidations publish 1"):
         command = [sys.executable, "-m", "tests.conformance.doomed_consumer", valkey.socket_url, topic, str(zones)]
         done = subprocess.run([*command, *death.split()], env=environ, cwd=ROOT, timeout=60, check=False)
         assert done.returncode == -signal.SIGKILL, death
@@ -268,3 +272,61 @@ def test_a_consumer_killed_in_mid_batch_loses_and_doubles_nothing(
     with redis.Redis.from_url(valkey.url) as client:
         assert client.xlen(dead_letter_topic(topic)) == 20 * len(POISON)
     stream.close()
+
+
+def test_the_program_follows_until_told_to_end(valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    """As the stack runs it: settings from the environment; SIGTERM is a clean end, no store a reason and status 1."""
+    (tmp_path / "data").mkdir()
+    write_zones(tmp_path / "data" / "zones.parquet", zone_frame(ZONES), "drawn for a test")
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "TANDEM_HOME": str(tmp_path), "TANDEM_REDIS_URL": ""}
+    command = [sys.executable, "-m", "pipelines.stream"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "TANDEM_REDIS_URL" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    stream = RedisStream(valkey.socket_url)
+    stream.publish(TRIPS_ENDED, [("", encode_event(trip)) for trip in recent(50, time.time())] + [("", b"poison")])
+    process = subprocess.Popen(command, env=environ | {"TANDEM_REDIS_URL": valkey.socket_url})
+    try:
+        deadline = time.monotonic() + 30
+        while stream.subscribe(TRIPS_ENDED, GROUP).lag():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        stream.close()
+    assert read(valkey, "city_live", CITY)[1] > 40
+
+
+def test_a_server_that_is_killed_and_comes_back_loses_nothing(topic: str, tmp_path: Path) -> None:
+    """SIGKILL of Valkey between batches and in the middle of publishing: what was acknowledged counts, once."""
+    server = Server(tmp_path)
+    server.start()
+    trips = recent(3000, time.time())
+    payloads = [("", encode_event(trip)) for trip in trips]
+    try:
+        stream = RedisStream(server.at.socket_url)
+        of = outside(server.at.socket_url, topic)
+        features = live_features(of, ZONES)
+        for start in range(0, 3000, 500):
+            stream.publish(topic, payloads[start : start + 500])
+            with suppress(Unavailable):  # a connection that died unnoticed: the next step goes on
+                features.step(0.1)
+            server.kill()
+            with pytest.raises(Unavailable):
+                stream.publish(topic, payloads[:1])
+            with pytest.raises(Unavailable):
+                features.step(0.1)
+            server.start()
+            stream.publish(topic, payloads[start : start + 20])  # published again, since nobody knows
+        deadline = time.monotonic() + 60
+        while features.report()["lag"]:
+            assert time.monotonic() < deadline
+            with suppress(Unavailable):
+                features.step(0.1)
+        (cells,) = of.cells.read([("city", CITY)])
+        assert sum(count for count, *_ in cells.values()) == 3000
+        assert features.counts["repeated_additions"] > 0
+    finally:
+        server.kill()

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from adapters.kafka_stream import KafkaPolicy, KafkaStream
+from adapters.kafka_stream import KafkaPolicy, KafkaStream, KafkaSubscription
 from adapters.redis_stream import RedisStream, RedisStreamPolicy
 from adapters.streams import Message, Stream, Subscription
 from adapters.valkey import EmbeddedValkey, free_port
@@ -257,6 +257,21 @@ def test_what_a_dead_consumer_held_is_claimed_once(valkey: EmbeddedValkey, topic
     assert heir.lag() == 0
 
 
+def test_who_leaves_takes_nothing_along(valkey: EmbeddedValkey, topic: str) -> None:
+    """On Redis: what was sent and never arrived is still the group's; a consumer that holds nothing is forgotten."""
+    stream = RedisStream(valkey.url, RedisStreamPolicy(claim_after_s=CLAIM_S))
+    subscription = stream.subscribe(topic, topic)
+    stream.publish(topic, entries(5))
+    stream._redis.xreadgroup(topic, subscription._consumer, {topic: ">"}, count=5)  # a reply that was lost
+    subscription.close()
+    heir = stream.subscribe(topic, topic)
+    assert len(drain(heir, 5)) == 5
+    heir.close()
+    assert [one["name"] for one in stream._redis.xinfo_consumers(topic, topic)] == [subscription._consumer.encode()]
+    subscription.close()
+    assert stream._redis.xinfo_consumers(topic, topic) == []
+
+
 def test_a_server_that_lost_its_data_is_joined_again(valkey: EmbeddedValkey, topic: str) -> None:
     """On Redis the group is made anew, and what is published from then on arrives."""
     stream = RedisStream(valkey.url)
@@ -264,3 +279,30 @@ def test_a_server_that_lost_its_data_is_joined_again(valkey: EmbeddedValkey, top
     stream._redis.delete(topic)
     stream.publish(topic, entries(5))
     assert len(drain(subscription, 5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"), [(KafkaError.ILLEGAL_GENERATION, True), (KafkaError.NOT_COORDINATOR, False)]
+)
+def test_a_group_that_moved_on_does_not_hold_its_old_member(code: int, *, passes: bool) -> None:
+    """On Kafka: what was taken away is another's to commit, and the next poll rejoins; other failures are told."""
+
+    class Refusing:
+        """librdkafka's consumer, as far as it goes."""
+
+        def subscribe(self, *_: Any, **__: Any) -> None:
+            """Joined."""
+
+        def commit(self, **_: Any) -> None:
+            """Refused."""
+            raise KafkaException(KafkaError(code))
+
+    subscription = KafkaSubscription(Refusing(), None, "t", KafkaPolicy())  # type: ignore[arg-type]
+    subscription._next, subscription._uncommitted = {0: 5}, {0: 5}
+    if passes:
+        subscription.commit()
+        assert subscription._next == subscription._uncommitted == {}
+    else:
+        with pytest.raises(Unavailable):
+            subscription.commit()
+        assert subscription._next == {0: 5}
