@@ -62,6 +62,7 @@ class SegmentWriter:
             new = b"".join(frames) if before else b"".join((self._head, *frames))
             if self._on_disk + len(new) > self._limits.disk_bytes:
                 self.problem = f"{self._folder}: the segments there would exceed {self._limits.disk_bytes} bytes"
+                self.close()  # or nobody could ever compact it and make room
                 return 0
             if self._descriptor < 0:
                 self._open()

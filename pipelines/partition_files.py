@@ -57,7 +57,7 @@ class PartitionFiles:
 
     def add(self, head: SegmentHead | None, record: Prediction) -> bool:
         """Add a record's rows; False where it, or a part of it, has no place in a row."""
-        if not fits(record):
+        if not fits(record) or (head and not head.schema_hash.startswith(record.schema_hash)):
             return False
         day = int(record.at // DAY_S)
         if self._last is None or self._last[0] is not head or self._last[1] != day:
@@ -77,7 +77,8 @@ class PartitionFiles:
             file.partial.replace(file.place)
         for folder in {file.place.parent for file in self._files.values()}:
             sync(folder)
-        sync(self._folder / PARQUET)
+        if self._files:
+            sync(self._folder / PARQUET)
 
     def _file(self, head: SegmentHead | None, day: int) -> _File:
         date, columns = str(np.datetime64(day, "D")), Columns.of(head)

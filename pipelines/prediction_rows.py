@@ -81,6 +81,7 @@ def fits(record: Prediction) -> bool:
     n = record.rows
     counts = {len(record.ids), len(record.pickup), len(record.dropoff), len(record.fallback)}
     whole = n > 0 and len(record.answers) == n * ANSWER_BYTES and counts <= {0, n} and len(record.starts) in {0, 8 * n}
+    whole = whole and max(record.generation, record.version) < 1 << 63
     return whole and all(0 <= time < _MAX_TIME for time in (record.at, *record.start_times().tolist()))
 
 

@@ -17,6 +17,7 @@ from contracts.errors import DataRefused
 from contracts.predictions import Prediction, SegmentHead
 from pipelines.partition_files import parquet_files
 from pipelines.prediction_records import records
+from pipelines.prediction_rows import MICRO
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def find(folder: Path, request_id: str) -> list[Logged]:
         return []
     for logged in (*_in_segments(folder, request_id), *_in_parquet(folder, request_id)):
         record = logged.record
-        key = (record.kind, record.version, round(record.at * 1000), logged.head.source if logged.head else "")
+        key = (record.kind, record.version, round(record.at * MICRO), logged.head.source if logged.head else "")
         found.setdefault(key, logged)
     return list(found.values())
 

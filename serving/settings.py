@@ -66,7 +66,7 @@ class Settings:
     prediction_log_disk_mb: int = _setting(
         2048,
         "most of the prediction log on disk that is not yet Parquet; beyond it records are dropped",
-        low=1,
+        low=16,
         high=10**6,
     )
     predictions_mb: int = _setting(

@@ -110,7 +110,7 @@ def test_another_schema_is_another_file(tmp_path: Path) -> None:
     """Two releases wrote on one day; the rows keep the names of their own."""
     other = SegmentHead("/tandem/new", "tiny", "f" * 64, ("a", "b", "c"), HEAD.ages)
     segment(tmp_path, "1", prediction(1))
-    segment(tmp_path, "2", prediction(2), head=other)
+    segment(tmp_path, "2", prediction(2, schema_hash="f" * 12), head=other)
     assert compact(tmp_path, keep_bytes=EVERYTHING).files == 2
     names = {name for path in parquet_files(tmp_path) for name in pq.read_schema(path).names}
     assert {"feature.a", "feature.distance_m"} <= names
@@ -139,15 +139,47 @@ def test_tensors_without_trips(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"pickup": ["1"]}, {"at": float("nan")}, {"at": 1e12}, {"starts": bytes(8)}, {"answers": bytes(20)}, {"ids": []}],
+    [
+        {"pickup": ["1"]},
+        {"version": 1 << 63},
+        {"schema_hash": "0123"},
+        {"features": bytes(8)},
+        {"at": float("nan")},
+        {"at": 1e12},
+        {"starts": bytes(8)},
+        {"answers": bytes(20)},
+        {"ids": []},
+    ],
 )
 def test_a_record_that_does_not_fit_is_kept_aside(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Its segment stays as ``.damaged``; the records beside it are rows."""
     wrong = prediction(2, **({"starts": bytes(7)} if changes == {"ids": []} else changes))
     segment(tmp_path, "1", prediction(1), wrong, prediction(3))
     assert compact(tmp_path, keep_bytes=EVERYTHING).damaged == 1
-    assert request_ids(tmp_path) == ["request-1"] * 2 + ["request-3"] * 2
+    beside = ["request-1"] * 2 + ["request-3"] * 2
+    assert [name for name in request_ids(tmp_path) if name != "request-2"] == beside
+    assert (request_ids(tmp_path) == beside) == ("features" not in changes)  # without its features it is a row
     assert (tmp_path / "1.damaged").exists()
+
+
+def test_a_segment_without_its_head(tmp_path: Path) -> None:
+    """Nobody knows the names of its features: rows without them, and the segment stays."""
+    path = segment(tmp_path, "1", prediction(1))
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    assert compact(tmp_path, keep_bytes=EVERYTHING).damaged == 1
+    found = table(tmp_path).to_pylist()
+    assert [(row["id"], row["eta_s"]) for row in found] == [("trip-0", 600.0), ("trip-1", 601.0)]
+    assert not [name for name in found[0] if name.startswith(("feature.", "age."))]
+    assert [logged.record.features for logged in find(tmp_path, "request-1")] == [b""]
+
+
+def test_a_segment_without_a_record(tmp_path: Path) -> None:
+    """Its writer was killed within its first write: nothing to keep."""
+    path = segment(tmp_path, "1", prediction(1))
+    path.write_bytes(path.read_bytes()[:-1])
+    done = compact(tmp_path, keep_bytes=EVERYTHING)
+    assert (done.segments, done.files, done.damaged) == (1, 0, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compaction.lock"]
 
 
 def test_damage_is_kept_aside_and_a_torn_end_is_not(tmp_path: Path) -> None:
