@@ -1,7 +1,7 @@
 """What each candidate costs and how good it is, and the rule that picks one for each use.
 
-The rule: of the candidates within half a per cent of the best error on the rows held out, those within three times the
-fastest at the batch in question are equals: so much may another machine change. Of the equals
+The rule: of the candidates within one per cent of the best error on the rows held out, those within three times the
+fastest at the batch in question are equals: less may be another machine's doing. Of the equals
 
 * a single trip takes an exact export where there is one (a rounded one may answer otherwise on another processor),
   and of these the one that errs least;
@@ -25,7 +25,7 @@ from contracts.schema import Matrix
 from training.students import Candidate
 
 BATCHES: Final = (1, 64, 512)
-WORSE_BY: Final = 0.005
+WORSE_BY: Final = 0.01
 NEAR: Final = 3.0
 _KB: Final = 1024
 _ROUNDS: Final = 60
