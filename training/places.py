@@ -18,10 +18,10 @@ from contracts.errors import SchemaMismatch
 from contracts.schema import Floats, Matrix
 
 _SCALE: Final = 2.0**18  # a float32 of 32..64 degrees has 18 bits behind the point, a larger one fewer
-_TRIES: Final = 400
+_TRIES: Final = 500  # of a factor, before there are more slots
 _GROWTH: Final = 1.3
-_MOST_SLOTS: Final = 2**20
-_MOST_PLACES: Final = 2**15 - 2  # positions are int16 in the graph
+_LUCK: Final = 10  # n places and n² / 10 slots: one factor in 150 has no collision
+_MOST_PLACES: Final = 2000  # beyond, the slots would outweigh the net many times over
 
 Ints = npt.NDArray[np.int64]
 
@@ -41,7 +41,7 @@ class PlaceIndex:
 
     def positions(self, lat: Matrix, lon: Matrix) -> Ints:
         """Positions of points, as the graph finds them."""
-        key = _keys(lat, lon, self.factor)
+        key = _whole(lat) * np.int64(self.factor) + _whole(lon)
         found = self.slots[key % len(self.slots)].astype(np.int64)
         return np.where(self.keys[found] == key, found, self.unknown)
 
@@ -73,29 +73,27 @@ class PlaceIndex:
 
 
 def index_places(lat: Floats, lon: Floats) -> PlaceIndex:
-    """Find a hash without collisions for points in degrees; places at one and the same point share a position.
+    """Find a hash without collisions for points in degrees; places at one point, to a metre or less, share a position.
 
     Raises SchemaMismatch where there are too many of them.
     """
-    points = np.unique(np.column_stack([lat, lon]).astype(np.float32), axis=0)
-    rng, slots = np.random.default_rng(0), 4 * len(points) + 3
-    while slots < _MOST_SLOTS and len(points) <= _MOST_PLACES:
+    points = np.unique(np.column_stack([_whole(lat), _whole(lon)]), axis=0)
+    places = len(points)
+    if places > _MOST_PLACES:
+        raise SchemaMismatch("places of a net", f"{places}", f"at most {_MOST_PLACES}")
+    rng, slots = np.random.default_rng(0), max(4 * places, places**2 // _LUCK) | 1
+    while True:
         for factor in rng.integers(1 << 10, 1 << 24, size=_TRIES):
-            key = _keys(points[:, 0], points[:, 1], int(factor))
+            key = points[:, 0] * factor + points[:, 1]
             slot = key % slots
-            if len(np.unique(slot)) == len(points):
-                of_slot = np.full(slots, len(points), dtype=np.int16)
-                of_slot[slot] = np.arange(len(points), dtype=np.int16)
+            if len(np.unique(slot)) == places:
+                of_slot = np.full(slots, places, dtype=np.int16)
+                of_slot[slot] = np.arange(places, dtype=np.int16)
                 no_key = np.int64(np.iinfo(np.int64).max)
                 return PlaceIndex(int(factor), of_slot, np.append(key, no_key))
         slots = int(slots * _GROWTH) | 1
-    raise SchemaMismatch(
-        "places of a net", f"{len(points)}", f"at most {_MOST_PLACES}, without collision in {_MOST_SLOTS} slots"
-    )
 
 
-def _keys(lat: Matrix, lon: Matrix, factor: int) -> Ints:
+def _whole(degrees: Floats | Matrix) -> Ints:
     with np.errstate(invalid="ignore"):  # an absent coordinate becomes some number that is no place's
-        whole = [(side.astype(np.float32) * np.float32(_SCALE)).astype(np.int64) for side in (lat, lon)]
-        key: Ints = whole[0] * np.int64(factor) + whole[1]
-    return key
+        return (degrees.astype(np.float32) * np.float32(_SCALE)).astype(np.int64)
