@@ -28,6 +28,7 @@ class Limits:
     rounded_loss: float = 0.005  # of the native model's MAE, by quantization, over all trips
     rounded_slice_loss: float = 0.02  # the same in any slice
     slower_by: float = 0.5  # than the champion: p50s of the same model, of the same run, differ by a third at times
+    slower_by_us: float = 50.0  # allowed in any case: a request takes ten times that, and families differ at one trip
     worse_by: float = 0.01  # than the champion: the 95 % interval's upper end
     slice_worse_by: float = 0.05  # than the champion, in any slice
     slice_trips: int = 300  # a slice of fewer says nothing
@@ -182,11 +183,12 @@ def _latency(found: Evidence, limits: Limits) -> GateResult:
     if isinstance(found.champion, str):
         return _no_champion("latency", found.champion, limits.slower_by)
     slower = found.p50_us / found.champion.p50_us - 1.0
+    limit = max(limits.slower_by, limits.slower_by_us / found.champion.p50_us)
     words = (
         f"{found.p50_us:,.0f} µs for {found.batch} at a time against {found.champion.p50_us:,.0f} µs of "
-        f"{found.champion.name}, {slower:+.0%}, at most {limits.slower_by:+.0%}"
+        f"{found.champion.name}, {slower:+.0%}, at most {limit:+.0%}"
     )
-    return _at_most("latency", slower, limits.slower_by, words)
+    return _at_most("latency", slower, limit, words)
 
 
 def _baselines(found: Evidence) -> GateResult:
