@@ -18,6 +18,7 @@ from contracts.manifest import Parity
 from contracts.schema import Floats
 from contracts.trips import MAX_DURATION_S, MIN_DURATION_S
 from training.evaluate import Estimates, Labels, mae_change_interval
+from training.frontier import SLACK_US
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Limits:
     rounded_loss: float = 0.005  # of the native model's MAE, by quantization, over all trips
     rounded_slice_loss: float = 0.02  # the same in any slice
     slower_by: float = 0.5  # than the champion: p50s of the same model, of the same run, differ by a third at times
-    slower_by_us: float = 50.0  # allowed in any case: a request takes ten times that, and families differ at one trip
+    slower_by_us: float = SLACK_US  # allowed in any case, or the rule that picks a family would be overruled here
     worse_by: float = 0.01  # than the champion: the 95 % interval's upper end
     slice_worse_by: float = 0.05  # than the champion, in any slice
-    slice_trips: int = 300  # a slice of fewer says nothing
+    slice_trips: int = 500  # a slice of fewer varies by as much as the bound
     repeat_diff_s: float = 0.05  # what a replica tolerates of its golden rows
 
 

@@ -79,8 +79,10 @@ def test_what_errs_more_than_one_per_cent_does_not_win_by_speed() -> None:
     """And a model far slower than another does not win by accuracy within it."""
     worse = [_figures("tree", 240.0, 40, 4000), _figures("net", 242.5, 10, 360)]
     assert (choose_for_one(worse), choose_for_many(worse)) == ("tree", "tree")
-    slower = [_figures("tree", 240.0, 40, 4000), _figures("net", 242.3, 10, 360)]
+    slower = [_figures("tree", 240.0, 400, 4000), _figures("net", 242.3, 10, 360)]
     assert (choose_for_one(slower), choose_for_many(slower)) == ("net", "net")
+    a_little = [_figures("tree", 240.0, 100, 4000), _figures("net", 242.3, 10, 360)]
+    assert choose_for_one(a_little) == "tree"
 
 
 def test_without_an_exact_equal_a_rounded_one_answers() -> None:
