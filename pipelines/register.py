@@ -21,7 +21,7 @@ from pipelines.layout import MODEL, Layout
 from pipelines.lineage import hashes
 from pipelines.vectors import LearningData
 from training.evaluate import Assessment, Estimates
-from training.frontier import BATCHES
+from training.frontier import BATCHES, WORSE_BY
 from training.frontier import table as frontier_table
 from training.plots import compare_models, error_by_slice, frontier, importances, predicted_against_actual
 from training.settings import TrainingSettings
@@ -89,7 +89,7 @@ def _draw(run: Run, trained: Trained) -> None:
     picture = predicted_against_actual(trained.data.test.duration_s, trained.student.eta_s)
     run.figure(picture, "plots/predicted_actual.png")
     winners = {BATCHES[0]: trained.tiers.for_one.name, BATCHES[-1]: trained.tiers.for_many.name}
-    run.figure(frontier(frontier_table(trained.tiers.figures), winners), "plots/frontier.png")
+    run.figure(frontier(frontier_table(trained.tiers.figures), winners, equal=WORSE_BY), "plots/frontier.png")
     for tier in ("tree", "teacher"):
         gain = getattr(trained.tiers, tier).booster.feature_importance("gain")
         run.figure(importances(ETA_SCHEMA.names, gain, f"What the {tier} looks at"), f"plots/importance_{tier}.png")

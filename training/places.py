@@ -3,6 +3,9 @@
 The vector holds no zone, but the float32 coordinates of its point, and these never vary. Scaled by a power of two they
 are whole numbers, without rounding, and a hash without collisions turns them into a position, with a handful of cheap
 operators: comparing each row with each zone costs a net more than all its layers. A point of no zone is told apart.
+
+The hash is "hash and displace": a key's bucket says by how much its slot moves, so that there need be only a few more
+slots than places.
 """
 
 from __future__ import annotations
@@ -18,19 +21,19 @@ from contracts.errors import SchemaMismatch
 from contracts.schema import Floats, Matrix
 
 _SCALE: Final = 2.0**18  # a float32 of 32..64 degrees has 18 bits behind the point, a larger one fewer
-_TRIES: Final = 400
-_GROWTH: Final = 1.3
-_MOST_SLOTS: Final = 2**20
-_MOST_PLACES: Final = 2**15 - 2  # positions are int16 in the graph
+_BUCKET: Final = 2  # places, on average
+_ROOM: Final = 1.3  # slots a place
+_MOST_PLACES: Final = 2000
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class PlaceIndex:
-    """A hash of points: key = factor * lat + lon in units of 2⁻¹⁸ degrees, slot = key mod the number of slots."""
+    """A hash of points: key = factor * lat + lon in 2⁻¹⁸ degrees, slot = key + its bucket's move, mod slots."""
 
     factor: int
+    moves: npt.NDArray[np.int16]  # by bucket, key mod the number of buckets
     slots: npt.NDArray[np.int16]  # position of the place that hashes there, `unknown` where none does
     keys: Ints  # of the places, and one of no place
 
@@ -41,8 +44,9 @@ class PlaceIndex:
 
     def positions(self, lat: Matrix, lon: Matrix) -> Ints:
         """Positions of points, as the graph finds them."""
-        key = _keys(lat, lon, self.factor)
-        found = self.slots[key % len(self.slots)].astype(np.int64)
+        key = _whole(lat) * np.int64(self.factor) + _whole(lon)
+        moved = key + self.moves[key % len(self.moves)]
+        found = self.slots[moved % len(self.slots)].astype(np.int64)
         return np.where(self.keys[found] == key, found, self.unknown)
 
     def nodes(self, lat: str, lon: str, out: str) -> tuple[list[NodeProto], dict[str, Any]]:
@@ -50,6 +54,8 @@ class PlaceIndex:
         constants = {
             "place_scale": np.float32(_SCALE),
             "place_factor": np.int64(self.factor),
+            "place_buckets": np.int64(len(self.moves)),
+            "place_moves": self.moves,
             "place_slots": np.int64(len(self.slots)),
             "place_of_slot": self.slots,
             "place_keys": self.keys,
@@ -62,7 +68,11 @@ class PlaceIndex:
             ("Cast", ["scaled_lon"], "whole_lon", {"to": TensorProto.INT64}),
             ("Mul", ["whole_lat", "place_factor"], "spread_lat", {}),
             ("Add", ["spread_lat", "whole_lon"], "place_key", {}),
-            ("Mod", ["place_key", "place_slots"], "place_slot", {}),
+            ("Mod", ["place_key", "place_buckets"], "place_bucket", {}),
+            ("Gather", ["place_moves", "place_bucket"], "short_move", {}),
+            ("Cast", ["short_move"], "place_move", {"to": TensorProto.INT64}),
+            ("Add", ["place_key", "place_move"], "moved_key", {}),
+            ("Mod", ["moved_key", "place_slots"], "place_slot", {}),
             ("Gather", ["place_of_slot", "place_slot"], "short_guess", {}),
             ("Cast", ["short_guess"], "place_guess", {"to": TensorProto.INT64}),
             ("Gather", ["place_keys", "place_guess"], "guessed_key", {}),
@@ -73,29 +83,40 @@ class PlaceIndex:
 
 
 def index_places(lat: Floats, lon: Floats) -> PlaceIndex:
-    """Find a hash without collisions for points in degrees; places at one and the same point share a position.
+    """Find a hash without collisions for points in degrees; places at one point, to a metre or less, share a position.
 
     Raises SchemaMismatch where there are too many of them.
     """
-    points = np.unique(np.column_stack([lat, lon]).astype(np.float32), axis=0)
-    rng, slots = np.random.default_rng(0), 4 * len(points) + 3
-    while slots < _MOST_SLOTS and len(points) <= _MOST_PLACES:
-        for factor in rng.integers(1 << 10, 1 << 24, size=_TRIES):
-            key = _keys(points[:, 0], points[:, 1], int(factor))
-            slot = key % slots
-            if len(np.unique(slot)) == len(points):
-                of_slot = np.full(slots, len(points), dtype=np.int16)
-                of_slot[slot] = np.arange(len(points), dtype=np.int16)
-                no_key = np.int64(np.iinfo(np.int64).max)
-                return PlaceIndex(int(factor), of_slot, np.append(key, no_key))
-        slots = int(slots * _GROWTH) | 1
-    raise SchemaMismatch(
-        "places of a net", f"{len(points)}", f"at most {_MOST_PLACES}, without collision in {_MOST_SLOTS} slots"
-    )
+    points = np.unique(np.column_stack([_whole(lat), _whole(lon)]), axis=0)
+    places = len(points)
+    if places > _MOST_PLACES:
+        raise SchemaMismatch("places of a net", f"{places}", f"at most {_MOST_PLACES}")
+    rng, slots = np.random.default_rng(0), int(_ROOM * places) | 1
+    while True:
+        factor = int(rng.integers(1 << 10, 1 << 24))
+        keys = points[:, 0] * factor + points[:, 1]
+        found = _displace(keys, places // _BUCKET + 1, slots)
+        if found is not None:
+            moves, of_slot = found
+            return PlaceIndex(factor, moves, of_slot, np.append(keys, np.int64(np.iinfo(np.int64).max)))
+        slots += 2  # an odd number of slots has little in common with the buckets' number
 
 
-def _keys(lat: Matrix, lon: Matrix, factor: int) -> Ints:
+def _displace(keys: Ints, buckets: int, slots: int) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]] | None:
+    """Move the fullest buckets first, each to where all its keys find free slots; None where one finds none."""
+    moves, of_slot = np.zeros(buckets, dtype=np.int16), np.full(slots, len(keys), dtype=np.int16)
+    members = [np.flatnonzero(keys % buckets == bucket) for bucket in range(buckets)]
+    for bucket in sorted(range(buckets), key=lambda bucket: -len(members[bucket])):
+        places = members[bucket]
+        tried = (keys[places] + np.arange(slots)[:, None]) % slots  # [moves, places]
+        fits = (of_slot[tried] == len(keys)).all(axis=1)
+        if len(np.unique(tried[0])) < len(places) or not fits.any():
+            return None
+        moves[bucket] = np.argmax(fits)
+        of_slot[tried[moves[bucket]]] = places
+    return moves, of_slot
+
+
+def _whole(degrees: Floats | Matrix) -> Ints:
     with np.errstate(invalid="ignore"):  # an absent coordinate becomes some number that is no place's
-        whole = [(side.astype(np.float32) * np.float32(_SCALE)).astype(np.int64) for side in (lat, lon)]
-        key: Ints = whole[0] * np.int64(factor) + whole[1]
-    return key
+        return (degrees.astype(np.float32) * np.float32(_SCALE)).astype(np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from contracts.schema import Floats
 
@@ -108,26 +109,37 @@ def importances(names: tuple[str, ...], gain: Floats, title: str) -> Figure:
     return figure
 
 
-def frontier(figures: Table, chosen: Mapping[int, str]) -> Figure:
-    """What each candidate costs a trip against how it errs, at the batch of each use; `chosen` is who won there."""
-    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
+def frontier(figures: Table, chosen: Mapping[int, str], *, equal: float) -> Figure:
+    """What each candidate costs a trip against how it errs, at the batch of each use.
+
+    `chosen` is who won there; errors within the share `equal` of the best count as equal, and that band is shaded.
+    """
+    figure = Figure(figsize=(10.5, 4.8), layout="constrained")
     figure.suptitle(
         "Cost against error of the candidates", x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK
     )
+    best = min(row["holdout_mae_s"] for row in figures.values())
     grid = np.ravel(figure.subplots(1, len(chosen), sharey=True))
     for axes, (batch, winner) in zip(grid, chosen.items(), strict=True):
-        for name, row in figures.items():
-            place = row[f"p50_us_{batch}"] / batch, row["holdout_mae_s"] / _MINUTE
-            axes.scatter(*place, s=30 + row["bytes"] / 4000, color=BLUE if name == winner else PALE, alpha=0.85)
+        axes.axhspan(0.0, 100.0 * equal, color=GRID, alpha=0.5, zorder=0)
+        by_cost = sorted(figures, key=lambda name: figures[name][f"p50_us_{batch}"])
+        for rank, name in enumerate(by_cost):
+            row = figures[name]
+            place = row[f"p50_us_{batch}"] / batch, 100.0 * (row["holdout_mae_s"] / best - 1.0)
+            axes.scatter(*place, s=40 + row["bytes"] / 4000, color=BLUE if name == winner else MUTED, zorder=3)
+            words = f"{name}, {row['bytes'] / 1024:,.0f} KB"
             axes.annotate(
-                f"{name}, {row['bytes'] / 1024:,.0f} KB", place, (8, 6), textcoords="offset points", fontsize=8
-            )
+                words, place, (-4, 12 + 16 * (rank % 3)), textcoords="offset points", fontsize=8
+            )  # no overlap
         axes.set_xscale("log")
-        axes.margins(0.3, 0.25)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+        axes.margins(0.3, 0.45)
         axes.set_title(f"{batch} at a time: {winner}", loc="left", color=INK, fontsize=11)
         axes.set_xlabel("µs a trip, median")
         _plain(axes, "both")
-    grid[0].set_ylabel("MAE on rows held out, minutes")
+    grid[0].set_ylabel("% of MAE above the best, on rows held out")
     return figure
 
 

@@ -82,7 +82,12 @@ def test_a_good_candidate_passes(evidence: Evidence) -> None:
         ("parity", {"parity": Parity(100_000, 0.0, 1)}, "1 of 100,000 rows take another branch, expected 0"),
         ("parity", {"parity": Parity(100_000, 0.2, 0)}, "up to 0.200 s off, at most 0.1 s"),
         ("size", {"size": 2_000_001}, "2,000,001 bytes, at most 2,000,000"),
-        ("latency", {"p50_us": 61.0}, "61 µs for 1 at a time against 40 µs of eta@1, +52%, at most +50%"),
+        ("latency", {"p50_us": 150.0}, "150 µs for 1 at a time against 40 µs of eta@1, +275%, at most +250%"),
+        (
+            "latency",
+            {"p50_us": 460.0, "batch": 512, "champion": replace(CHAMPION, p50_us=300.0)},
+            "460 µs for 512 at a time against 300 µs of eta@1, +53%, at most +50%",
+        ),
         ("baselines", {"baselines": {"pair_median": ETA_S}}, "against pair_median (95 % over days), expected below"),
         (
             "champion",

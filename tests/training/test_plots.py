@@ -30,6 +30,7 @@ def test_every_picture_is_drawn() -> None:
                 "net": {"holdout_mae_s": 241.0, "bytes": 8e4, "p50_us_1": 60.0, "p50_us_512": 360.0},
             },
             {1: "tree", 512: "net"},
+            equal=0.005,
         ),
         importances(("a", "b"), np.array([3.0, 1.0]), "Gain"),
     ]
