@@ -18,7 +18,10 @@ def nothing(_: bytes) -> str:
 
 
 def reason(body: bytes) -> str:
-    """Return the first estimate's reason; `model` where the model answered, empty for what holds no estimate."""
+    """Return the first estimate's reason (the heuristic's, or that features are stale).
+
+    `model` where there is none, and empty for what holds no estimate.
+    """
     _, found, rest = body.partition(b'"reason":"')
     if found:
         return rest.partition(b'"')[0].decode()

@@ -17,7 +17,7 @@ import uvloop
 from feast import FeatureStore
 
 from adapters.artifact_store import ETA_FILE
-from adapters.online_store import OnlineStore, RedisOnlineStore, SqliteOnlineStore
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
 from bench.acceptance import Line, at_least, at_most
 from bench.feast_views import feature_store, on_sqlite
@@ -30,7 +30,7 @@ from contracts.features import LOOKUPS, VIEWS
 from contracts.schema import Floats
 from contracts.transforms import trip_keys
 from serving.cached_rows import CachedRows, CachePolicy
-from serving.features import FeatureReader
+from serving.features import FeatureReader, LookedUp
 
 SIZES = (1, 32)
 MISSES = 1000
@@ -39,7 +39,8 @@ Keys = dict[str, list[str]]
 
 def fresh_reader(store: OnlineStore) -> tuple[FeatureReader, CachedRows]:
     """The replica's own reader with an empty cache over a store."""
-    rows = CachedRows(store, CachePolicy(deadline_s=5.0), SystemClock())
+    width = max(RowLayout(VIEWS).widths.values())
+    rows = CachedRows(store, width, CachePolicy(deadline_s=5.0), SystemClock())
     return FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60.0), rows
 
 
@@ -83,7 +84,7 @@ async def _side_by_side(  # noqa: PLR0917 - what is compared, on what, how often
         keys = trip_keys(pickup, dropoff, at)
         reader, rows = fresh_reader(store)
         times = {}
-        columns, times["cold"] = await _timed(lambda r=reader, k=keys, a=at: r.read(k, a, time.time()))
+        found_by_us, times["cold"] = await _timed(lambda r=reader, k=keys, a=at: r.read(k, a, time.time()))
         assert rows.reads == 1
         _, times["warm"] = await _timed(lambda r=reader, k=keys, a=at: r.read(k, a, time.time()))
         assert rows.reads == 1
@@ -93,7 +94,8 @@ async def _side_by_side(  # noqa: PLR0917 - what is compared, on what, how often
             found = feast.get_online_features(features=trips.FEATURES, entity_rows=entities, full_feature_names=True)
             answer = found.to_dict()
             times["feast"] = time.perf_counter() - begin
-            largest = max(largest, _difference(columns, trips.columns(answer)))
+            ours = dict(zip(reader.names, found_by_us.values, strict=True))
+            largest = max(largest, _difference(ours, trips.columns(answer)))
         if turn >= 5:  # the first ones connect, and fill caches of encoded keys
             for name, seconds in times.items():
                 taken[name].append(seconds * 1e6)
@@ -103,7 +105,7 @@ async def _side_by_side(  # noqa: PLR0917 - what is compared, on what, how often
     return {**p50, **p99, "warm_us_a_trip": round(p50["warm_us"] / size, 2), "largest_difference": largest}
 
 
-async def _timed(call: Callable[[], Awaitable[dict[str, Floats]]]) -> tuple[dict[str, Floats], float]:
+async def _timed(call: Callable[[], Awaitable[LookedUp]]) -> tuple[LookedUp, float]:
     begin = time.perf_counter()
     result = await call()
     return result, time.perf_counter() - begin

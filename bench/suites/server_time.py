@@ -1,15 +1,19 @@
-"""Server time of a request: the replica's ASGI application driven in this process, with a real Valkey behind it."""
+"""Server time of a request: the replica's HTTP server driven in this process, with a real Valkey behind it."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import uvloop
+from serving.http1 import HttpServer
 
 from bench.acceptance import Line, at_most
+from bench.exercise import Exercise
 from bench.markdown import table
 from bench.online import Online
 from bench.profile import Profile, stages
@@ -23,29 +27,47 @@ SIZES = (1, 32)
 WARM_TRIPS = 320
 CALLS = {1: 20_000, 32: 3_000}
 SAMPLE_S = 0.0005
-PATH = EtaTrips().path
 
 
-async def ask(replica: Replica, body: bytes) -> tuple[int, bytes]:
-    """One request as the listener hands it to the application: all that a replica does but the socket and HTTP/1."""
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": PATH,
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
-    }
-    sent: list[dict[str, Any]] = []
+class Wire:
+    """The other end of a connection without a socket: keeps the last answer, and when it was written."""
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+        self.data = b""
+        self.at = 0.0
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    def write(self, data: bytes) -> None:
+        """Take an answer."""
+        self.at, self.data = time.perf_counter(), data
+        self.answered.set()
 
-    replica.api.arrived(scope)
-    await replica.api(scope, receive, send)
-    return sent[0]["status"], sent[1]["body"]
+    def close(self) -> None:
+        """Nothing to close."""
+
+    abort = pause_reading = resume_reading = close
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+
+class Driver:
+    """One connection of the replica's own HTTP server, from the request's bytes to the answer's."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._wire = Wire()
+        self._connection = HttpServer(replica.api, asyncio.get_running_loop()).connection()
+        self._connection.connection_made(self._wire)  # type: ignore[arg-type]
+
+    async def ask(self, request: bytes) -> tuple[float, bytes]:
+        """Seconds from the bytes that came in to the bytes that went out, and these."""
+        wire = self._wire
+        wire.answered.clear()
+        begin = time.perf_counter()
+        self._connection.data_received(request)  # type: ignore[attr-defined]
+        await wire.answered.wait()
+        return wire.at - begin, wire.data
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -54,34 +76,42 @@ def run(bench: Bench) -> dict[str, Any]:
         site = bench.site(ground)
         tandem.prepare(site)
         replica = compose(load_settings(tandem.variables(site) | {"TANDEM_REDIS_URL": ground.socket_url}))
+        replica.start()
         try:
             rows = uvloop.run(_all(replica, bench, ground))
+            written = replica.log.records
         finally:
-            replica.state.close()
-    return {"rows": rows}
+            replica.close()
+            gc.unfreeze()
+    return {"rows": rows, "logged": written}
 
 
 async def _all(replica: Replica, bench: Bench, ground: Online) -> list[dict[str, Any]]:
     """One loop for all, since the connection to Valkey belongs to it."""
-    rows = []
+    rows, driver = [], Driver(replica)
+    followers = [asyncio.create_task(follow()) for follow in replica.followers]
     for size in SIZES:
-        row = await _timed(replica, bench, ground, size, CALLS[size] // (20 if bench.quick else 1))
+        row = await _timed(driver, bench, ground, size, CALLS[size] // (20 if bench.quick else 1))
         bench.say(f"server_time: {size} trips: p50 {row['p50_us']} p99 {row['p99_us']} µs")
         rows.append(row)
+    for follower in followers:
+        follower.cancel()
+    await asyncio.gather(*followers, return_exceptions=True)
     return rows
 
 
-async def _timed(replica: Replica, bench: Bench, ground: Online, size: int, calls: int) -> dict[str, Any]:
-    trips = ground.exercise(bench.model, size).items[:WARM_TRIPS]
-    bodies = [EtaTrips().body(trips[at : at + size]) for at in range(0, WARM_TRIPS - size + 1, size)]
-    for body in bodies * 3:
-        status, answer = await ask(replica, body)
-        assert status == 200, answer
-        EtaTrips().etas(answer)  # raises where one is a fallback
-    seconds = await _run(replica, bodies, calls)
+async def _timed(driver: Driver, bench: Bench, ground: Online, size: int, calls: int) -> dict[str, Any]:
+    exercise = ground.exercise(bench.model, size)
+    requests = Exercise(exercise.items[:WARM_TRIPS], exercise.expected_s).messages(EtaTrips(), size)
+    for request in requests * 3:
+        _, answer = await driver.ask(request)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), answer
+        EtaTrips().etas(body)  # raises where one is a fallback
+    seconds = await _run(driver, requests, calls)
     profile = Profile(SAMPLE_S)
     with profile:
-        await _run(replica, bodies, calls)
+        await _run(driver, requests, calls)
     p50, p95, p99 = (round(float(value) * 1e6, 1) for value in np.percentile(seconds, [50, 95, 99]))
     mean_us = float(seconds.mean()) * 1e6
     shares = profile.shares()
@@ -98,13 +128,10 @@ async def _timed(replica: Replica, bench: Bench, ground: Online, size: int, call
     }
 
 
-async def _run(replica: Replica, bodies: list[bytes], calls: int) -> np.ndarray:
+async def _run(driver: Driver, requests: list[bytes], calls: int) -> np.ndarray:
     seconds = np.empty(calls)
     for i in range(calls):
-        body = bodies[i % len(bodies)]
-        begin = time.perf_counter()
-        await ask(replica, body)
-        seconds[i] = time.perf_counter() - begin
+        seconds[i], _ = await driver.ask(requests[i % len(requests)])
     return seconds
 
 
@@ -123,8 +150,8 @@ def page(result: dict[str, Any]) -> str:
     functions = [[f"`{name}`", 100 * share] for name, share in list(result["rows"][0]["functions"].items())[:15]]
     top = table(["function, one trip, with the libraries it calls", "%"], functions)
     return (
-        f"{times}\n\nThe replica's ASGI application as it is composed for production, driven in one process without "
-        f"the socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
+        f"{times}\n\nThe replica as it is composed for production, prediction log on, from a request's bytes to its "
+        f"answer's on a connection without a socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
         f"each given to the innermost function of ours.\n\n{top}"
     )
 
