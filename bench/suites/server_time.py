@@ -151,8 +151,9 @@ def page(result: dict[str, Any]) -> str:
     top = table(["function, one trip, with the libraries it calls", "%"], functions)
     return (
         f"{times}\n\nThe replica as it is composed for production, prediction log on, from a request's bytes to its "
-        f"answer's on a connection without a socket; warm: every key is in the cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
-        f"each given to the innermost function of ours.\n\n{top}"
+        "answer's on a connection without a socket; warm: every key is in the cache.\n\n"
+        f"{where}\n\nBy {result['rows'][0]['samples']:,} samples, each given to the innermost function of ours.\n\n"
+        f"{top}"
     )
 
 
