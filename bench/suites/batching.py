@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -130,8 +131,14 @@ def conclusion(result: dict[str, Any]) -> str:
         shared["requests"]: (shared["apart_us"] - shared["together_us"]) / shared["requests"]
         for shared in result["shared"]
     }
-    paying = [str(n) for n, us in saved.items() if us > gather]
-    pays = f"pays from {paying[0]} requests on" if paying else "does not pay"
+    # A request that finds nobody has paid for nothing; this share must find company for the sum to be zero.
+    shares = {n: gather / us if us > 0 else math.inf for n, us in saved.items()}
+    small = min(shares)
+    pays = (
+        f"pays where more than {100 * shares[small]:.0f} % of requests find another one queued"
+        if shares[small] < 1
+        else "does not pay"
+    )
     told = ", ".join(f"{us:,.1f} at {n}" for n, us in saved.items())
     worse = [p for p in result["padding"] if p["padded_us"] > p["exact_us"] * 1.02]
     best = min(result["rows"], key=lambda row: row["us"]["1"] + row["us"]["32"])
