@@ -75,6 +75,16 @@ class Trace:
         return float(self.due_s[chosen].max()) if chosen.any() else None
 
 
+def settled(times: np.ndarray, good: np.ndarray, *, run: int = 100, share: float = 0.99) -> float | None:
+    """Give the time of the first good answer that begins a run of so many of which that share is good."""
+    for i in np.flatnonzero(good):
+        if i + run > len(good):
+            return None
+        if good[i : i + run].mean() >= share:
+            return float(times[i])
+    return None
+
+
 def percentile(values: np.ndarray, q: float) -> float | None:
     """Give a percentile to three digits, None of nothing."""
     return round(float(np.percentile(values, q)), 3) if len(values) else None
