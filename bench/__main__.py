@@ -44,16 +44,15 @@ def main(arguments: list[str]) -> int:
         say(f"{name} begins")
         try:
             result = _serving(chosen, home, say) if name == serving.NAME else _acceptance(name, chosen, home, say)
+            out = chosen.out or RESULTS / f"{name}{'-quick' if chosen.quick else ''}.json"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            print(report.text_of(result), flush=True)
+            if not (chosen.quick or chosen.out):
+                report.write(RESULTS, PAGE)
         except Exception:  # noqa: BLE001 - the others' figures are worth having
             traceback.print_exc()
             failed.append(name)
-            continue
-        out = chosen.out or RESULTS / f"{name}{'-quick' if chosen.quick else ''}.json"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        print(report.text_of(result))
-        if not (chosen.quick or chosen.out):
-            report.write(RESULTS, PAGE)
     if "report" in chosen.suites:
         report.write(RESULTS, PAGE)
     if failed:

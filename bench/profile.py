@@ -19,9 +19,23 @@ ELSEWHERE: Final = "the event loop and the driver"
 STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("serving.api.Api._decode", "decode"),
     ("contracts.messages", "decode"),
+<<<<<<< HEAD
     ("serving.intake", "HTTP"),
     ("serving.http1", "HTTP"),
     ("serving.exchange", "HTTP"),
+=======
+    ("serving.http1", "HTTP/1.1"),
+    ("serving.exchange", "HTTP/1.1"),
+    ("serving.running", "model"),
+    ("serving.records", "prediction log"),
+    ("serving.shadow", "shadow"),
+    ("serving.routing", "route"),
+    ("serving.traffic", "route"),
+    ("contracts.routes", "route"),
+    ("contracts.distance", "columns"),
+    ("serving.work", "the use case itself"),
+    ("serving.intake", "body and headers"),
+>>>>>>> bench4
     ("serving.trips.resolve", "resolve places and times"),
     ("serving.trips._position", "resolve places and times"),
     ("serving.trips._", "resolve places and times"),

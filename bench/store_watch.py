@@ -14,7 +14,7 @@ from bench.exposition import total
 from bench.tandem_stack import metrics_of
 
 EVERY_S = 0.02
-BREAKER, READS = "tandem_store_breaker_open", "tandem_store_reads"
+BREAKER, READS = "tandem_store_breaker_open", "tandem_store_reads_total"
 Sighting = tuple[float, str, bool, float]  # perf_counter, replica, open, reads so far
 
 

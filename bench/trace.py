@@ -18,7 +18,10 @@ def nothing(_: bytes) -> str:
 
 
 def reason(body: bytes) -> str:
-    """Return the first estimate's reason; `model` where the model answered, empty for what holds no estimate."""
+    """Return the first estimate's reason (the heuristic's, or that features are stale).
+
+    `model` where there is none, and empty for what holds no estimate.
+    """
     _, found, rest = body.partition(b'"reason":"')
     if found:
         return rest.partition(b'"')[0].decode()
@@ -70,6 +73,16 @@ class Trace:
     def last_due(self, chosen: np.ndarray) -> float | None:
         """When the last of the chosen was due; None without any."""
         return float(self.due_s[chosen].max()) if chosen.any() else None
+
+
+def settled(times: np.ndarray, good: np.ndarray, *, run: int = 100, share: float = 0.99) -> float | None:
+    """Give the time of the first good answer that begins a run of so many of which that share is good."""
+    for i in np.flatnonzero(good):
+        if i + run > len(good):
+            return None
+        if good[i : i + run].mean() >= share:
+            return float(times[i])
+    return None
 
 
 def percentile(values: np.ndarray, q: float) -> float | None:

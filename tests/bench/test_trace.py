@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench import load
-from bench.trace import Trace, percentile, reason
+from bench.trace import Trace, percentile, reason, settled
 
 OK_WITH_REASON = b"HTTP/1.1 200 OK\r\nContent-Length: 29\r\n\r\n" + b'{"reason":"features_timeout"}'
 BUSY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n{}"
@@ -50,6 +50,15 @@ def test_a_body_says_who_answered() -> None:
     assert reason(b'{"etas":[{"source":"fallback","reason":"features_timeout"}]}') == "features_timeout"
     assert reason(b'{"etas":[{"source":"model"}]}') == "model"
     assert reason(b'{"status":429}') == ""
+
+
+def test_service_is_as_before_from_a_run_of_good_answers() -> None:
+    """A stray good answer begins no run, a stray bad one ends none; too few answers say nothing."""
+    good = np.array([False, True, False, False, True, True, True, False, True, True])
+    times = np.arange(10.0)
+    assert settled(times, good, run=5, share=0.8) == 4
+    assert settled(times, good, run=5, share=1.0) is None
+    assert settled(times, good[:3], run=5) is None
 
 
 def test_nothing_has_no_percentile() -> None:
