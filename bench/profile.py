@@ -19,11 +19,6 @@ ELSEWHERE: Final = "the event loop and the driver"
 STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("serving.api.Api._decode", "decode"),
     ("contracts.messages", "decode"),
-<<<<<<< HEAD
-    ("serving.intake", "HTTP"),
-    ("serving.http1", "HTTP"),
-    ("serving.exchange", "HTTP"),
-=======
     ("serving.http1", "HTTP/1.1"),
     ("serving.exchange", "HTTP/1.1"),
     ("serving.running", "model"),
@@ -35,7 +30,6 @@ STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("contracts.distance", "columns"),
     ("serving.work", "the use case itself"),
     ("serving.intake", "body and headers"),
->>>>>>> bench4
     ("serving.trips.resolve", "resolve places and times"),
     ("serving.trips._position", "resolve places and times"),
     ("serving.trips._", "resolve places and times"),
@@ -62,11 +56,7 @@ STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("adapters.prediction_segments", "prediction log"),
     ("serving.request_ids", "request id"),
     ("serving.admission", "admission"),
-    ("serving.records", "prediction log"),
-    ("serving.running", "model"),
-    ("serving.routing", "the use case itself"),
-    ("serving.shadow", "the use case itself"),
-    ("serving.eta.EtaService._respond", "answers"),
+    ("serving.eta._answers", "answers"),
     ("serving.eta._sane", "checks of the estimate"),
     ("serving.eta", "the use case itself"),
     ("serving.call", "the use case itself"),

@@ -84,11 +84,7 @@ async def _side_by_side(  # noqa: PLR0917 - what is compared, on what, how often
         keys = trip_keys(pickup, dropoff, at)
         reader, rows = fresh_reader(store)
         times = {}
-<<<<<<< HEAD
-        looked_up, times["cold"] = await _timed(lambda r=reader, k=keys, a=at: r.read(k, a, time.time()))
-=======
         found_by_us, times["cold"] = await _timed(lambda r=reader, k=keys, a=at: r.read(k, a, time.time()))
->>>>>>> bench4
         assert rows.reads == 1
         _, times["warm"] = await _timed(lambda r=reader, k=keys, a=at: r.read(k, a, time.time()))
         assert rows.reads == 1
@@ -98,13 +94,8 @@ async def _side_by_side(  # noqa: PLR0917 - what is compared, on what, how often
             found = feast.get_online_features(features=trips.FEATURES, entity_rows=entities, full_feature_names=True)
             answer = found.to_dict()
             times["feast"] = time.perf_counter() - begin
-<<<<<<< HEAD
-            columns = dict(zip(reader.names, looked_up.values, strict=True))
-            largest = max(largest, _difference(columns, trips.columns(answer)))
-=======
             ours = dict(zip(reader.names, found_by_us.values, strict=True))
             largest = max(largest, _difference(ours, trips.columns(answer)))
->>>>>>> bench4
         if turn >= 5:  # the first ones connect, and fill caches of encoded keys
             for name, seconds in times.items():
                 taken[name].append(seconds * 1e6)

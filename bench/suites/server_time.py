@@ -1,30 +1,18 @@
-<<<<<<< HEAD
-"""Server time of a request: the replica driven in this process, bytes in and bytes out, a real Valkey behind it."""
-=======
 """Server time of a request: the replica's HTTP server driven in this process, with a real Valkey behind it."""
->>>>>>> bench4
 
 from __future__ import annotations
 
 import asyncio
-<<<<<<< HEAD
-=======
 import gc
->>>>>>> bench4
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import uvloop
-from serving.http1 import HttpServer
 
 from bench.acceptance import Line, at_most
-<<<<<<< HEAD
-from bench.http1 import post
-=======
 from bench.exercise import Exercise
->>>>>>> bench4
 from bench.markdown import table
 from bench.online import Online
 from bench.profile import Profile, stages
@@ -41,18 +29,6 @@ CALLS = {1: 20_000, 32: 3_000}
 SAMPLE_S = 0.0005
 
 
-<<<<<<< HEAD
-class Wire(asyncio.Transport):
-    """Where a connection writes its answers, without a socket."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def write(self, data: bytes) -> None:  # type: ignore[override] # what is written here is bytes
-        """Take a whole answer."""
-        self.answer.set_result(data)
-=======
 class Wire:
     """The other end of a connection without a socket: keeps the last answer, and when it was written."""
 
@@ -65,16 +41,10 @@ class Wire:
         """Take an answer."""
         self.at, self.data = time.perf_counter(), data
         self.answered.set()
->>>>>>> bench4
 
     def close(self) -> None:
         """Nothing to close."""
 
-<<<<<<< HEAD
-
-class Driver:
-    """Requests as bytes, answers as bytes: all that a replica does but the kernel's part."""
-=======
     abort = pause_reading = resume_reading = close
 
     def is_closing(self) -> bool:
@@ -84,20 +54,10 @@ class Driver:
 
 class Driver:
     """One connection of the replica's own HTTP server, from the request's bytes to the answer's."""
->>>>>>> bench4
 
     def __init__(self, replica: Replica) -> None:
         self._wire = Wire()
         self._connection = HttpServer(replica.api, asyncio.get_running_loop()).connection()
-<<<<<<< HEAD
-        self._connection.connection_made(self._wire)
-
-    async def ask(self, message: bytes) -> bytes:
-        """One request and its answer."""
-        answer = self._wire.answer = asyncio.get_running_loop().create_future()
-        self._connection.data_received(message)
-        return await answer
-=======
         self._connection.connection_made(self._wire)  # type: ignore[arg-type]
 
     async def ask(self, request: bytes) -> tuple[float, bytes]:
@@ -108,7 +68,6 @@ class Driver:
         self._connection.data_received(request)  # type: ignore[attr-defined]
         await wire.answered.wait()
         return wire.at - begin, wire.data
->>>>>>> bench4
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -123,12 +82,8 @@ def run(bench: Bench) -> dict[str, Any]:
             written = replica.log.records
         finally:
             replica.close()
-<<<<<<< HEAD
-    return {"rows": rows}
-=======
             gc.unfreeze()
     return {"rows": rows, "logged": written}
->>>>>>> bench4
 
 
 async def _all(replica: Replica, bench: Bench, ground: Online) -> list[dict[str, Any]]:
@@ -145,21 +100,6 @@ async def _all(replica: Replica, bench: Bench, ground: Online) -> list[dict[str,
     return rows
 
 
-<<<<<<< HEAD
-async def _timed(replica: Replica, bench: Bench, ground: Online, size: int, calls: int) -> dict[str, Any]:
-    trips = ground.exercise(bench.model, size).items[:WARM_TRIPS]
-    starts = range(0, WARM_TRIPS - size + 1, size)
-    messages = [post("127.0.0.1", PATH, EtaTrips().body(trips[at : at + size])) for at in starts]
-    driver = Driver(replica)
-    for message in messages * 3:
-        head, _, answer = (await driver.ask(message)).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), answer
-        EtaTrips().etas(answer)  # raises where one is a fallback
-    seconds = await _run(driver, messages, calls)
-    profile = Profile(SAMPLE_S)
-    with profile:
-        await _run(driver, messages, calls)
-=======
 async def _timed(driver: Driver, bench: Bench, ground: Online, size: int, calls: int) -> dict[str, Any]:
     exercise = ground.exercise(bench.model, size)
     requests = Exercise(exercise.items[:WARM_TRIPS], exercise.expected_s).messages(EtaTrips(), size)
@@ -172,7 +112,6 @@ async def _timed(driver: Driver, bench: Bench, ground: Online, size: int, calls:
     profile = Profile(SAMPLE_S)
     with profile:
         await _run(driver, requests, calls)
->>>>>>> bench4
     p50, p95, p99 = (round(float(value) * 1e6, 1) for value in np.percentile(seconds, [50, 95, 99]))
     mean_us = float(seconds.mean()) * 1e6
     shares = profile.shares()
@@ -189,20 +128,10 @@ async def _timed(driver: Driver, bench: Bench, ground: Online, size: int, calls:
     }
 
 
-<<<<<<< HEAD
-async def _run(driver: Driver, messages: list[bytes], calls: int) -> np.ndarray:
-    seconds = np.empty(calls)
-    for i in range(calls):
-        message = messages[i % len(messages)]
-        begin = time.perf_counter()
-        await driver.ask(message)
-        seconds[i] = time.perf_counter() - begin
-=======
 async def _run(driver: Driver, requests: list[bytes], calls: int) -> np.ndarray:
     seconds = np.empty(calls)
     for i in range(calls):
         seconds[i], _ = await driver.ask(requests[i % len(requests)])
->>>>>>> bench4
     return seconds
 
 
@@ -221,17 +150,10 @@ def page(result: dict[str, Any]) -> str:
     functions = [[f"`{name}`", 100 * share] for name, share in list(result["rows"][0]["functions"].items())[:15]]
     top = table(["function, one trip, with the libraries it calls", "%"], functions)
     return (
-<<<<<<< HEAD
-        f"{times}\n\nThe replica as it is composed for production, from a request's bytes to the answer's, in one "
-        f"process without the socket; prediction log, metrics and checks on; warm: every key is in the "
-        f"cache.\n\n{where}\n\nBy {result['rows'][0]['samples']:,} samples, "
-        f"each given to the innermost function of ours.\n\n{top}"
-=======
         f"{times}\n\nThe replica as it is composed for production, prediction log on, from a request's bytes to its "
         "answer's on a connection without a socket; warm: every key is in the cache.\n\n"
         f"{where}\n\nBy {result['rows'][0]['samples']:,} samples, each given to the innermost function of ours.\n\n"
         f"{top}"
->>>>>>> bench4
     )
 
 
