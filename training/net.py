@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
 from contracts.schema import Matrix
 from training.encoding import HOURS_OF_WEEK, Encoded, Encoding
@@ -36,7 +37,10 @@ class Net:
     def raw(self, matrix: Matrix) -> Matrix:
         """Logs (estimate, low, high) [n, 3] relative to the offset's entry, in float32 as the graph computes them."""
         blocks = [self.encoding.encode(matrix[i : i + _BLOCK]) for i in range(0, len(matrix), _BLOCK)]
-        return np.concatenate([forward(self.weights, block)[-1] for block in blocks] or [np.empty((0, 3), np.float32)])
+        with threadpool_limits(1, user_api="blas"):
+            return np.concatenate(
+                [forward(self.weights, block)[-1] for block in blocks] or [np.empty((0, 3), np.float32)]
+            )
 
     @property
     def parameters(self) -> int:
@@ -60,7 +64,14 @@ def forward(weights: Weights, rows: Encoded) -> tuple[Matrix, Matrix, Matrix, Ma
 def fit_net(
     examples: Examples, encoding: Encoding, settings: NetSettings, *, seed: int, tick: Tick = lambda: None
 ) -> Net:
-    """Fit on the examples; `tick` is called after each epoch. The same examples, seed and library give the same net."""
+    """Fit on the examples; `tick` is called after each epoch. The same examples and seed give the same net."""
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # sums over more threads round otherwise; layers this small gain nothing
+        return _fit(examples, encoding, settings, seed, tick)
+
+
+def _fit(examples: Examples, encoding: Encoding, settings: NetSettings, seed: int, tick: Tick) -> Net:
     rows = encoding.encode(examples.matrix)
     target = log_target(examples, encoding.columns.offset).astype(np.float32)
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from adapters.onnx_session import OnnxModel
 from contracts.features import ETA_SCHEMA, OFFSET
@@ -82,6 +83,13 @@ def test_same_rows_and_seed_give_the_same_bytes(town: Examples, net: Net) -> Non
     again, other = (fit_net(town, encoding, SMALL_NET, seed=seed) for seed in (1, 2))
     assert net_graph(again, WIDTH, HEAD) == net_graph(net, WIDTH, HEAD)
     assert net_graph(other, WIDTH, HEAD) != net_graph(net, WIDTH, HEAD)
+
+
+def test_the_machine_s_threads_change_nothing(town: Examples, net: Net) -> None:
+    """Sums over two threads round otherwise: the trainer does not let them."""
+    with threadpool_limits(2, user_api="blas"):
+        again = fit_net(town, town_encoding(town), SMALL_NET, seed=1)
+    assert net_graph(again, WIDTH, HEAD) == net_graph(net, WIDTH, HEAD)
 
 
 def test_the_gradient_is_the_loss_s_slope(town: Examples) -> None:
