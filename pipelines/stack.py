@@ -177,6 +177,8 @@ def _components(settings: Settings, stack: Stack, valkey: EmbeddedValkey | None)
     components.append(Component("front", [get_haproxy_binary(), "-db", "-f", str(config)], stop_s=2.0))
     command = [sys.executable, "-m", "serving.app"]
     components.append(Component("serve", command, environ, stop_s=settings.drain_s + _RAY_STOP_S))
+    compaction = [sys.executable, "-m", "pipelines.predictions", "--home", str(stack.home), "--follow"]
+    components.append(Component("predictions", compaction, environ, stop_s=2.0))
     return components
 
 

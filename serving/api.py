@@ -41,6 +41,7 @@ Exposition = Callable[[], Awaitable[tuple[bytes, bytes]]]
 Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
 
 _MODEL_PATH: Final = re.compile(r"/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(/(?P<verb>infer|ready))?\Z")
+_MODEL_ROUTES: Final = 64  # a caller may make up any number
 _HTML: Final = b"text/html; charset=utf-8"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Api:
         self._encode = msgspec.json.Encoder().encode
         self._openapi = msgspec.json.encode(openapi_document())
         self.draining = False
+        self._model_routes: dict[str, tuple[str, Handler]] = {}  # paths that were matched once
         server = inference_http.server_metadata(version("tandem"))
         self._routes: dict[str, tuple[str, Handler]] = {
             "/v1/eta": ("POST", self._eta),
@@ -143,14 +145,17 @@ class Api:
         return handler(request, call)
 
     def _route(self, path: str) -> tuple[str, Handler]:
-        route = self._routes.get(path)
+        route = self._routes.get(path) or self._model_routes.get(path)
         if route is not None:
             return route
         match = _MODEL_PATH.match(path)
         if match:
             handlers = {None: ("GET", self._model), "infer": ("POST", self._infer), "ready": ("GET", self._model_ready)}
             method, handler = handlers[match["verb"]]
-            return method, handler(match["name"], match["version"] or "")
+            route = method, handler(match["name"], match["version"] or "")
+            if len(self._model_routes) < _MODEL_ROUTES:
+                self._model_routes[path] = route
+            return route
         raise Refused(404, f"no route {path[:200]!r}; /openapi.json lists them")
 
     def _label(self, path: str) -> str:

@@ -146,7 +146,7 @@ def test_up_answers_with_the_model(stack: Running) -> None:
     assert stack.result["eta"]["eta_s"] == 600.0
     found = status(stack.home)
     assert found["ok"]
-    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve"}
+    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve", "predictions"}
     assert json.dumps(found)
 
 
