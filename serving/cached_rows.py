@@ -97,7 +97,8 @@ class CachedRows:
         """
         missing = [keys[i] for i in found.missing]
         failure = await self._await(missing, self._clock.monotonic(), within_s)
-        rows, usable = self.cache.stale(missing, self._clock.monotonic(), self._policy.stale_s)
+        bound_s = self._policy.stale_s if failure else math.inf  # what was just read is not stale
+        rows, usable = self.cache.stale(missing, self._clock.monotonic(), bound_s)
         if not usable.all():
             lost = missing[int(np.argmin(usable))]
             raise failure or Unavailable("online store", "features_unavailable", f"no row of {lost}")

@@ -94,6 +94,17 @@ async def test_a_stale_row_stands_in_within_bounds() -> None:
         await rows.read([ZONE])
 
 
+async def test_a_row_just_read_is_good_where_none_may_be_stale() -> None:
+    """A bound of zero forbids old rows, not those that the store has just given."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock, stale_s=0.0, ttl_s=1e-9)
+    assert (await rows.read([ZONE]))[0][1] == 3.0
+    store.error = GONE
+    clock.advance(1)
+    with pytest.raises(Unavailable):
+        await rows.read([ZONE])
+
+
 async def test_a_store_that_hangs_costs_one_deadline() -> None:
     """No answer within the deadline is a timeout, and the next reader may start a new flight."""
     store, clock = FakeStore(hangs=True), FakeClock()
