@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 LONG_WINDOW = 600  # samples of the long-term latency average
 WARMUP = 10
+QUEUE = 4.0
+LEAST_S = 1e-5  # requests that take less do not hold the processor, but wait for something else
 
 
 class Refusal(enum.StrEnum):
@@ -26,7 +28,7 @@ def gradient2(
     long_ms: float,
     *,
     smoothing: float = 0.2,
-    queue: float = 4.0,
+    queue: float = QUEUE,
     tolerance: float = 1.5,
 ) -> float:
     """Give the next concurrency limit from the present one, a recent latency and the long-term one (both ms)."""
@@ -45,6 +47,7 @@ class Admission:
     min_limit: float = 4.0
     max_limit: float = 512.0
     low_share: float = 0.5
+    queue_s: float = 0.015  # how long a request may wait for its turn
     in_flight: int = 0
     service_s: float = 0.0  # average time one request holds the processor
     busy_s: float = 0.0  # how long requests have held it in all
@@ -75,7 +78,10 @@ class Admission:
             self._long_ms *= 0.95  # a long average left behind by an overload would let the next one in
         # An idle server says nothing about how much it could bear.
         if self._samples > WARMUP and crowded:
-            moved = gradient2(self.limit, latency_ms, self._long_ms)
+            # Gradient2's queue is a count; here it is as many as are served while one may wait. Where a request takes
+            # 100 µs a burst of ten is no overload, although each waits for several times its own service.
+            queue = max(QUEUE, self.queue_s / self.service_s) if self.service_s > LEAST_S else QUEUE
+            moved = gradient2(self.limit, latency_ms, self._long_ms, queue=queue)
             self.limit = min(self.max_limit, max(self.min_limit, moved))
 
     def has_room(self) -> bool:

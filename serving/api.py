@@ -109,11 +109,13 @@ class Api:
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
         }
 
-    def arrived(self, request: Request) -> None:
-        """Count a request that came in, and decide whether it is let in, before its turn."""
-        if request.method == "POST":
-            request.refusal = self._admission.enter(deadline_s=self._queue_s)
-            request.admitted = request.refusal is None
+    def arrived(self, request: Request) -> Answer | None:
+        """See http1.Application: a request that works is counted in, or turned away before its turn."""
+        if request.method != "POST":
+            return None
+        refusal = self._admission.enter(deadline_s=self._queue_s)
+        request.admitted = refusal is None
+        return None if refusal is None else self._refuse(refusal)
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """See http1.Application."""
@@ -137,8 +139,6 @@ class Api:
         allowed, handler = self._route(request.path)
         if method != allowed and not (allowed == "GET" and method == "HEAD"):
             return _other_method(method, allowed)
-        if request.refusal is not None:
-            return self._refuse(request.refusal)
         call.deadline = deadline(request)
         if call.left_s() <= 0:
             return self._refuse(Refusal.DEADLINE)
@@ -193,7 +193,8 @@ class Api:
                 asked = inference_http.read(request.body, json_size(request))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise decode_error(error, request.body) from None
-            outputs = self._inference.infer(model, asked.tensors, call, tuple(asked.wanted))
+            request_id = asked.request.id or ""
+            outputs = self._inference.infer(model, asked.tensors, call, tuple(asked.wanted), request_id=request_id)
             if isinstance(outputs, dict):
                 return self._inferred(model, asked, outputs, call)
             return self._inferred_later(model, asked, outputs, call)

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from serving.admission import Refusal
 from serving.call import Call
 
 JSON: Final = b"application/json"
@@ -24,7 +23,6 @@ class Request:
     body: bytes = b""
     arrived: float = field(default_factory=time.perf_counter)
     admitted: bool = False
-    refusal: Refusal | None = None
     call: Call | None = None  # from when its turn came
 
     def header(self, name: bytes) -> bytes | None:

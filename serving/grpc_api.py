@@ -107,7 +107,7 @@ class GrpcApi:
     async def _infer(self, request: oip.ModelInferRequest, call: Call) -> Message:
         model = self._inference.model(request.model_name, request.model_version)
         wanted = tuple(output.name for output in request.outputs)
-        inferred = self._inference.infer(model, _inputs(request), call, wanted)
+        inferred = self._inference.infer(model, _inputs(request), call, wanted, request_id=request.id)
         answers = inferred if isinstance(inferred, dict) else await inferred
         response = oip.ModelInferResponse(
             model_name=request.model_name, model_version=str(model.manifest.version), id=request.id

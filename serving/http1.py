@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Protocol, cast
@@ -25,6 +26,7 @@ from serving.problems import PROBLEM_JSON, encode_problem
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_PARTIAL_BYTES: Final = 64 << 20  # of all bodies that have not come in whole
 _AT_A_TIME: Final = 8  # requests served before the loop looks for news: answers of the store, health checks
+_TURN_S: Final = 0.001  # the same, where requests take longer
 _PIPELINED: Final = 16
 _LINGER_S: Final = 1.0
 _GONE: Final = Answer(499, b"")  # the client left before its turn
@@ -33,8 +35,8 @@ _GONE: Final = Answer(499, b"")  # the client left before its turn
 class Application(Protocol):
     """What requests are handed to."""
 
-    def arrived(self, request: Request) -> None:
-        """A request is in the queue."""
+    def arrived(self, request: Request) -> Answer | None:
+        """A request has come in: it joins the queue, unless it is turned away at once with an answer."""
         ...
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
@@ -63,9 +65,17 @@ class HttpServer:
         """Make the protocol of a new connection."""
         return Connection(self)
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Let something happen in the loop's next turn."""
+        self._loop.call_soon(call)
+
     def take(self, connection: Connection, request: Request) -> None:
-        """Queue a request."""
-        self._app.arrived(request)
+        """Queue a request, or turn it away: who can't be served should not wait to hear it."""
+        refused = self._app.arrived(request)
+        if refused is not None:
+            connection.respond(request, refused)
+            self._app.answered(request, refused)
+            return
         self._ready.append((connection, request))
         if len(self._ready) == 1:
             self._loop.call_soon(self._serve)
@@ -84,13 +94,15 @@ class HttpServer:
             connection.abort()
 
     def _serve(self) -> None:
-        ready = self._ready
+        ready, end = self._ready, time.perf_counter() + _TURN_S
         for _ in range(min(len(ready), _AT_A_TIME)):
             connection, request = ready[0]
             try:
                 self._serve_one(connection, request)
             finally:
                 ready.popleft()  # last: while it stands here, `take` knows that a turn is due
+            if time.perf_counter() > end:
+                break
         if ready:
             self._loop.call_soon(self._serve)
 
@@ -215,7 +227,7 @@ class Connection(asyncio.Protocol):
         path, query = _target(self._url)
         request = Request(self._parser.get_method().decode("ascii"), path, query, self._headers, body)
         keep_alive = self._parser.should_keep_alive()
-        if self._serving:
+        if self._serving or self._waiting:
             self._waiting.append((request, keep_alive))
             if len(self._waiting) >= _PIPELINED and self._transport:
                 self._transport.pause_reading()
@@ -241,10 +253,7 @@ class Connection(asyncio.Protocol):
         if close:
             self.close()
         elif self._waiting:
-            if len(self._waiting) == _PIPELINED:
-                transport.resume_reading()
-            following, keep_alive = self._waiting.popleft()
-            self._serve(following, keep_alive=keep_alive)
+            self._server.soon(self._serve_waiting)
 
     def close_if_idle(self) -> None:
         """Close between requests; one that is being served closes with its answer."""
@@ -262,6 +271,14 @@ class Connection(asyncio.Protocol):
         self.closed = True
         if self._transport:
             self._transport.abort()
+
+    def _serve_waiting(self) -> None:
+        if self._serving or self.closed or not self._waiting:
+            return
+        if len(self._waiting) == _PIPELINED and self._transport:
+            self._transport.resume_reading()
+        request, keep_alive = self._waiting.popleft()
+        self._serve(request, keep_alive=keep_alive)
 
     def _serve(self, request: Request, *, keep_alive: bool) -> None:
         self._serving = True

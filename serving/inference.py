@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,6 @@ from contracts.schema import Matrix
 from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.records import infer_record
-from serving.request_ids import RequestIds
 from serving.routing import Routing
 from serving.running import Outputs, run
 
@@ -53,11 +53,8 @@ class ModelMetadata:
 class InferenceService:
     """Finds loaded versions by name and runs them on checked tensors."""
 
-    def __init__(
-        self, routing: Routing, request_ids: RequestIds, clock: Clock, log: Callable[[Prediction], None]
-    ) -> None:
+    def __init__(self, routing: Routing, clock: Clock, log: Callable[[Prediction], None]) -> None:
         self._routing = routing
-        self._request_ids = request_ids
         self._clock = clock
         self._log = log
 
@@ -90,9 +87,17 @@ class InferenceService:
         return ModelMetadata(name, versions, PLATFORM, (TensorSpec(INPUT, DATATYPE, (-1, model.onnx.width)),), outputs)
 
     def infer(
-        self, model: LoadedModel, inputs: Mapping[str, Tensor], call: Call, wanted: Sequence[str] = ()
+        self,
+        model: LoadedModel,
+        inputs: Mapping[str, Tensor],
+        call: Call,
+        wanted: Sequence[str] = (),
+        *,
+        request_id: str = "",
     ) -> dict[str, Tensor] | Awaitable[dict[str, Tensor]]:
         """Run a version on ``features`` float32 [n, width]; gives the wanted outputs (all, if none), [n, 1].
+
+        `request_id` is the caller's own, for the prediction log.
 
         Raises InvalidInput for another tensor, another shape, more than 512 rows, or a row the model has no number for.
         """
@@ -107,27 +112,37 @@ class InferenceService:
         check_rows(matrix)
         outputs = run(model.onnx, matrix, call)
         if isinstance(outputs, tuple):
-            return self._answered(model, matrix, outputs, wanted, call)
-        return self._answered_later(model, matrix, outputs, wanted, call)
+            self._keep(model, matrix, outputs, call, request_id)
+            return _named(outputs, wanted)
+        return self._later(model, matrix, outputs, wanted, call=call, request_id=request_id)
 
-    def _answered(
-        self, model: LoadedModel, matrix: Tensor, outputs: Outputs, wanted: Sequence[str], call: Call
+    async def _later(
+        self,
+        model: LoadedModel,
+        matrix: Tensor,
+        outputs: Awaitable[Outputs],
+        wanted: Sequence[str],
+        *,
+        call: Call,
+        request_id: str,
     ) -> dict[str, Tensor]:
-        finite = np.isfinite(outputs[0])
+        found = await outputs
+        self._keep(model, matrix, found, call, request_id)
+        return _named(found, wanted)
+
+    def _keep(self, model: LoadedModel, matrix: Tensor, outputs: Outputs, call: Call, request_id: str) -> None:
+        """Log an answer; raises InvalidInput where it is none."""
+        answers = np.array(outputs)
+        finite = np.isfinite(answers[0])
         if not finite.all():
             raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
-        now, generation = self._clock.now(), self._routing.table.generation
-        request_id = self._request_ids.issue(now)
-        self._log(
-            infer_record(model, matrix, np.array(outputs), call, request_id=request_id, at=now, generation=generation)
-        )
-        answers = dict(zip(OUTPUTS, outputs, strict=True))
-        return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
+        at, generation = self._clock.now(), self._routing.table.generation
+        self._log(infer_record(model, matrix, answers, call, request_id=request_id, at=at, generation=generation))
 
-    async def _answered_later(
-        self, model: LoadedModel, matrix: Tensor, outputs: Awaitable[Outputs], wanted: Sequence[str], call: Call
-    ) -> dict[str, Tensor]:
-        return self._answered(model, matrix, await outputs, wanted, call)
+
+def _named(outputs: Outputs, wanted: Sequence[str]) -> dict[str, Tensor]:
+    answers = dict(zip(OUTPUTS, outputs, strict=True))
+    return {name: answers[name].reshape(-1, 1) for name in (wanted or OUTPUTS)}
 
 
 def check_rows(matrix: Matrix) -> None:
@@ -136,14 +151,17 @@ def check_rows(matrix: Matrix) -> None:
         raise InvalidInput("inputs[0].shape", f"has {len(matrix)} rows, must have 1 to {MAX_TRIPS}")
 
 
-def tensor(field: str, datatype: str, shape: Sequence[int], data: npt.ArrayLike) -> Tensor:
+def tensor(field: str, datatype: str, shape: Sequence[int], data: npt.ArrayLike | array[float]) -> Tensor:
     """Shape flat or nested numbers as float32; raises InvalidInput where datatype, count and shape don't fit."""
     if datatype != DATATYPE:
         raise InvalidInput(f"{field}.datatype", f"is {datatype[:20]!r}, must be {DATATYPE!r}")
     if len(shape) > 8 or any(not 1 <= size <= 1 << 24 for size in shape):  # noqa: PLR2004 - no model has such
         raise InvalidInput(f"{field}.shape", "has a size that no model takes")
-    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which trees compare like any number
-        flat = np.asarray(data, dtype=np.float32).reshape(-1)
+    if isinstance(data, array):
+        flat = np.frombuffer(data, dtype=np.float32)
+    else:
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which trees compare like any
+            flat = np.asarray(data, dtype=np.float32).reshape(-1)
     count = math.prod(shape)
     if flat.size != count:
         raise InvalidInput(f"{field}.data", f"has {flat.size} numbers, shape {list(shape)} asks for {count}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -148,9 +149,14 @@ def _inputs(request: InferRequest, tail: bytes) -> dict[str, Tensor]:
 
 def _numbers(field: str, data: Raw) -> Any:
     try:
-        return np.array(_FLAT.decode(data), dtype=np.float64)
+        flat = _FLAT.decode(data)
     except msgspec.ValidationError:
         pass
+    else:
+        try:
+            return array("f", flat)  # raises for None
+        except TypeError:
+            return np.array(flat, dtype=np.float64)
     try:
         rows = _NESTED.decode(data)
     except msgspec.ValidationError as error:

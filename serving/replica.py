@@ -104,7 +104,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
 
     routing = Routing(load)
     routing.offer(state.route_table(MODEL))
-    admission = Admission()
+    admission = Admission(queue_s=settings.queue_ms / 1000)
     policy = CachePolicy(
         capacity=settings.feature_cache_rows,
         ttl_s=settings.feature_cache_ttl_s,
@@ -137,7 +137,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         log=log.append,
         shadows=shadows,
     )
-    inference, queue_s = InferenceService(routing, request_ids, clock, log.append), settings.queue_ms / 1000
+    inference, queue_s = InferenceService(routing, clock, log.append), settings.queue_ms / 1000
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     exposition = tier(telemetry.snapshot) if tier else None
     api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition)

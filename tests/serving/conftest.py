@@ -41,8 +41,7 @@ class Straight(httpx.AsyncBaseTransport):
         """One request, one answer."""
         headers = [(name.lower(), value) for name, value in request.headers.raw]
         whole = Request(request.method, request.url.path, request.url.query, headers, await request.aread())
-        self.api.arrived(whole)
-        answer = self.api.answer(whole)
+        answer = self.api.arrived(whole) or self.api.answer(whole)
         answered = answer if isinstance(answer, Answer) else await answer
         self.api.answered(whole, answered)
         headers = [(b"content-type", answered.content_type), *answered.headers]
@@ -137,7 +136,7 @@ def replica(tmp_path: Path) -> Replica:
         log=log.append,
         shadows=shadows,
     )
-    inference = InferenceService(routing, request_ids, clock, log.append)
+    inference = InferenceService(routing, clock, log.append)
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0)
     grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=60.0)
