@@ -14,6 +14,7 @@ from contracts.schema import Matrix
 INPUT: Final = "features"
 OUTPUTS: Final = ("eta_s", "low_s", "high_s")
 
+_NAMES: Final = list(OUTPUTS)
 Seconds = npt.NDArray[np.float32]
 
 
@@ -43,8 +44,9 @@ class OnnxModel:
         if inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 2:  # noqa: PLR2004 - rows, entries
             raise ArtifactInvalid("model", "tensors", f"input {inputs[0].type}{inputs[0].shape}, expected float [n, f]")
         self.width: Final[int] = inputs[0].shape[1]
+        self._run = self._session.run
 
     def run(self, matrix: Matrix) -> tuple[Seconds, Seconds, Seconds]:
         """Seconds (eta, low, high), each [n], for vectors [n, width]."""
-        eta, low, high = self._session.run(list(OUTPUTS), {INPUT: matrix})
+        eta, low, high = self._run(_NAMES, {INPUT: matrix})
         return eta[:, 0], low[:, 0], high[:, 0]

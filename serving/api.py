@@ -132,7 +132,9 @@ class Api:
         spent = now - request.arrived
         if request.admitted:
             self._admission.leave(spent, now - call.started - call.waited_s if call else 0.0)
-        self._telemetry.finished(self._label(request.path), answer.status, spent)
+        path = request.path
+        label = path if path in self._routes else self._label(path)
+        self._telemetry.finished(label, answer.status, spent)
 
     def _dispatch(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
         method = request.method
@@ -160,8 +162,6 @@ class Api:
 
     def _label(self, path: str) -> str:
         """The route as metrics know it; a path that a caller made up must not become a series of its own."""
-        if path in self._routes:
-            return path
         if path.startswith("/v2/models/"):
             return "/v2/models/infer" if path.endswith("/infer") else "/v2/models"
         return "unknown"

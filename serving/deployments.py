@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from contracts.errors import Unavailable
 from serving.grpc_api import serve as serve_grpc
 from serving.listener import Listener, claim_slot, grpc_path, socket_path
 from serving.metrics_all import TierMetrics
+from serving.placement import listener_cpu
 from serving.replica import Follower, compose
 from serving.scaling import UTILISATION, LoadMeter
 from serving.settings import Settings
@@ -41,7 +43,8 @@ class OnlineReplica:
         self._load = LoadMeter(time.monotonic(), time.process_time(), 0.0)
         grpc = partial(serve_grpc, self._replica.grpc_api.handlers(), grpc_path(folder, slot), settings.drain_s)
         background: tuple[Follower, ...] = (self._replica.follow_routes, *self._replica.followers, grpc)
-        self._listener = Listener(self._replica.api, socket_path(folder, slot), background)
+        cpu = listener_cpu(os.sched_getaffinity(0), slot, settings.most)
+        self._listener = Listener(self._replica.api, socket_path(folder, slot), background, cpu=cpu)
         self._listener.start()
 
     async def check_health(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import socket
 from http import HTTPStatus
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 
 from contracts.messages import MAX_BODY_BYTES
 from serving.listener import grpc_path, socket_path
+from serving.placement import front_cpu
 from serving.problems import encode_problem
 from serving.settings import Settings
 
@@ -73,12 +75,14 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     every = range(slots(settings))
+    cpu = front_cpu(os.sched_getaffinity(0))
     unknown = f'file {pages / "405.json"} hdr allow "{", ".join(_METHODS.split())}" if !{{ method {_METHODS} }}'
     too_large = f"file {pages / '413.json'} if {{ req.hdr_val(content-length) gt {MAX_BODY_BYTES} }}"
     lines = [
         "global",
         "  maxconn 4096",
         "  nbthread 1",  # a wake-up across CPUs costs more than the work
+        *([] if cpu is None else [f"  cpu-map 1/1 {cpu}"]),
         f"  stats socket {_control_socket(sockets)} mode 600 level admin",
         "defaults",
         "  mode http",

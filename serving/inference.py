@@ -133,9 +133,9 @@ class InferenceService:
     def _keep(self, model: LoadedModel, matrix: Tensor, outputs: Outputs, call: Call, request_id: str) -> None:
         """Log an answer; raises InvalidInput where it is none."""
         answers = np.array(outputs)
-        finite = np.isfinite(answers[0])
-        if not finite.all():
-            raise InvalidInput("inputs[0].data", f"row {int(np.argmin(finite))} gives no finite answer")
+        if not np.isfinite(answers[0]).all():
+            row = int(np.argmin(np.isfinite(answers[0])))
+            raise InvalidInput("inputs[0].data", f"row {row} gives no finite answer")
         at, generation = self._clock.now(), self._routing.table.generation
         self._log(infer_record(model, matrix, answers, call, request_id=request_id, at=at, generation=generation))
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from serving.http1 import Application, HttpServer
 
 _START_S: Final = 10.0
 _BACKLOG: Final = 4096
+_THREADS: Final = 4  # model calls of hundreds of rows, SQL
 
 
 class NoFreeSlot(TandemError):
@@ -55,12 +57,21 @@ def claim_slot(folder: Path, slots: int) -> tuple[int, int]:
 
 
 class Listener:
-    """Serves until stopped. `background` are coroutines that run beside it on the same loop."""
+    """Serves until stopped. `background` are coroutines that run beside it on the same loop.
+
+    `cpu` is the processor that the loop keeps to.
+    """
 
     def __init__(
-        self, app: Application, path: Path, background: tuple[Callable[[], Coroutine[Any, Any, None]], ...]
+        self,
+        app: Application,
+        path: Path,
+        background: tuple[Callable[[], Coroutine[Any, Any, None]], ...],
+        *,
+        cpu: int | None = None,
     ) -> None:
         self._app = app
+        self._cpu = cpu
         self._path = path
         self._background = background
         self._drain_s = 0.0
@@ -105,6 +116,10 @@ class Listener:
 
     async def _serve(self) -> None:
         loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        everywhere = os.sched_getaffinity(0)
+        if self._cpu is not None:
+            os.sched_setaffinity(0, {self._cpu})  # this thread, and those that it starts, but for the ones below
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, "beside", os.sched_setaffinity, (0, everywhere)))
         http = HttpServer(self._app, loop)
         server = await loop.create_unix_server(http.connection, str(self._path), backlog=_BACKLOG)
         self._path.chmod(0o600)

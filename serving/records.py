@@ -112,4 +112,4 @@ def _of_trips(
 
 
 def _by_trip(answers: Answers) -> bytes:
-    return answers.T.astype("<f4", order="C").tobytes()
+    return answers.astype("<f4", copy=False).tobytes("F")
