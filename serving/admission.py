@@ -12,6 +12,7 @@ from dataclasses import dataclass
 LONG_WINDOW = 600  # samples of the long-term latency average
 WARMUP = 10
 QUEUE = 4.0
+PATIENCE = 0.75  # the share of a caller's deadline that may be spent waiting: the wait is an average, too
 LEAST_S = 1e-5  # requests that take less do not hold the processor, but wait for something else
 
 
@@ -60,7 +61,7 @@ class Admission:
             return Refusal.LIMIT
         # What is ahead is served first, one at a time; waiting for an answer nobody reads helps nobody. A few always
         # get in: a server that refused all work would never learn that work has become lighter.
-        if self.in_flight >= self.min_limit and self.in_flight * self.service_s > deadline_s:
+        if self.in_flight >= self.min_limit and (self.in_flight + 1) * self.service_s > deadline_s:
             return Refusal.DEADLINE
         self.in_flight += 1
         return None

@@ -6,6 +6,7 @@ returns its answer at once where it can, and something to await where it has to 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -23,7 +24,7 @@ from contracts.messages import (
     OutcomesResponse,
 )
 from serving import inference_http
-from serving.admission import Admission, Refusal
+from serving.admission import PATIENCE, Admission, Refusal
 from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.docs_page import DOCS_HTML, INDEX_HTML
@@ -113,7 +114,11 @@ class Api:
         """See http1.Application: a request that works is counted in, or turned away before its turn."""
         if request.method != "POST":
             return None
-        refusal = self._admission.enter(deadline_s=self._queue_s)
+        wait_s = self._queue_s
+        if request.query:
+            with contextlib.suppress(InvalidInput):  # told when its turn comes
+                wait_s = min(wait_s, PATIENCE * (deadline(request) - request.arrived))
+        refusal = self._admission.enter(deadline_s=wait_s)
         request.admitted = refusal is None
         return None if refusal is None else self._refuse(refusal)
 

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 
 from contracts.errors import InvalidInput, NotFound, Unavailable
 from contracts.messages import MAX_BODY_BYTES, EtaRequest, EtaResponse
-from serving.admission import Admission
+from serving.admission import PATIENCE, Admission
 from serving.call import Call
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
 from serving.proto import open_inference_pb2 as oip
@@ -148,7 +148,7 @@ class GrpcApi:
             left_s = context.time_remaining()
             if left_s is not None:
                 call.deadline = call.started + left_s
-            refusal = self._admission.enter(deadline_s=min(self._queue_s, call.left_s())) if works else None
+            refusal = self._admission.enter(deadline_s=min(self._queue_s, PATIENCE * call.left_s())) if works else None
             if refusal is not None:
                 self._telemetry.turned_away(refusal)
                 words = f"overloaded ({refusal}); try again in {self._admission.retry_after_s()} s"
