@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 import mmh3
+import numpy as np
 
 from adapters.redis_pipe import RedisPipe, command
 from contracts.errors import Unavailable
-from contracts.schema import ViewSpec
+from contracts.schema import Floats, ViewSpec
 
 PROJECT: Final = "tandem"
 Row = list[float]
@@ -31,6 +32,8 @@ _NAME_AT: Final = 12  # of the entity's name in a key, after three numbers
 _STRING: Final = 2  # ValueType.STRING
 _DOUBLE_TAG: Final = 0x29  # Value.double_val, field 5, 64 bit
 _DOUBLE_BYTES: Final = 9
+_TAGGED: Final = np.dtype([("tag", "u1"), ("value", "<f8")])
+_MANY: Final = 8  # rows of one entity; fewer are decoded sooner one by one
 _UNPACK_DOUBLE: Final = struct.Struct("<xd").unpack
 _SECONDS_TAG, _NANOS_TAG = 0x08, 0x10  # Timestamp's fields 1 and 2, varints
 _KEYS_KEPT: Final = 65_536  # encoded keys; a city has some thousands
@@ -76,7 +79,18 @@ class RedisOnlineStore:
     async def read(self, wanted: Wanted) -> list[Row]:
         """See OnlineStore."""
         replies = await self._pipe.execute(b"".join([self._command(*one) for one in wanted]), len(wanted))
-        return [self._row(entity, reply) for (entity, _), reply in zip(wanted, replies, strict=True)]
+        of_entity: dict[str, list[int]] = {}
+        for i, ((entity, _), reply) in enumerate(zip(wanted, replies, strict=True)):
+            if not isinstance(reply, list):
+                raise Unavailable("online store", "features_unavailable", str(reply))
+            of_entity.setdefault(entity, []).append(i)
+        rows: list[Row] = [[]] * len(wanted)
+        for entity, places in of_entity.items():
+            found = [replies[i] for i in places]
+            decoded = self._rows(entity, found) if len(found) >= _MANY else [self._row(entity, one) for one in found]
+            for i, row in zip(places, decoded, strict=True):
+                rows[i] = row
+        return rows
 
     async def close(self) -> None:
         """See OnlineStore."""
@@ -85,15 +99,29 @@ class RedisOnlineStore:
     def _hmget(self, entity: str, key: str) -> bytes:
         return command(b"HMGET", entity_key(entity, key) + _PROJECT, *self._fields[entity])
 
-    def _row(self, entity: str, reply: Any) -> Row:
-        if not isinstance(reply, list):
-            raise Unavailable("online store", "features_unavailable", str(reply))
+    def _row(self, entity: str, reply: list[bytes | None]) -> Row:
         row: Row = []
         start = 0
         for width, decode in self._decoders[entity]:
             row += decode(reply[start : start + width])
             start += width
         return row
+
+    def _rows(self, entity: str, replies: list[list[bytes | None]]) -> list[Row]:
+        """Many rows of one entity: a view whose values are all there is unpacked at once for all of them."""
+        rows = np.empty((len(replies), len(replies[0])))
+        start = 0
+        for width, decode in self._decoders[entity]:
+            end = start + width
+            values = _doubles([field for reply in replies for field in reply[start + 1 : end]])
+            if values is None:
+                rows[:, start:end] = [decode(reply[start:end]) for reply in replies]
+            else:
+                rows[:, start] = [decode_timestamp(reply[start]) for reply in replies]
+                rows[:, start + 1 : end] = values.reshape(len(replies), width - 1)
+            start = end
+        decoded: list[Row] = rows.tolist()
+        return decoded
 
 
 class SqliteOnlineStore:
@@ -189,6 +217,17 @@ def decode_timestamp(value: bytes | None) -> float:
                 break
         parts[tag] = number
     return parts[_SECONDS_TAG] + parts[_NANOS_TAG] / 1e9
+
+
+def _doubles(fields: list[bytes | None]) -> Floats | None:
+    """Values of fields that all hold a double; None where one does not."""
+    if None in fields:
+        return None
+    joined = b"".join(cast("list[bytes]", fields))
+    if len(joined) != _DOUBLE_BYTES * len(fields) or not all(fields):
+        return None
+    values = np.frombuffer(joined, dtype=_TAGGED)
+    return values["value"] if (values["tag"] == _DOUBLE_TAG).all() else None
 
 
 def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], Row]]:

@@ -34,15 +34,19 @@ _PART_SLOPE: Final = 0.7
 _PART_OF_HOUR: Final = np.argmin((np.arange(24)[:, None] - np.array(list(DAY_PARTS.values()))) % 24, axis=1)
 
 
-# Where things stand in the rows that a vector is made of: geometry, calendar, all that is looked up, then this trip's
-# part of the day, and a row of zeros to subtract where there is nothing to.
+# Where things stand in the rows that a vector is made of: geometry, calendar, all that is looked up, this trip's part
+# of the day, a row of zeros to subtract where there is nothing to; then what is computed from those.
 _CALENDAR: Final = ("hour", "weekday", "day_sin", "week_sin", "day_cos", "week_cos")
-_NAMES: Final = (*PAIR_GEOMETRY, *_CALENDAR, *LOOKED_UP, "part.weight", "part.log_excess", "zero")
-_ROW: Final = {name: i for i, name in enumerate(_NAMES)}
-_PART_WEIGHT: Final = np.array([LOOKED_UP.index(f"pair.weight_{name}") for name in DAY_PARTS])
-_PART_EXCESS: Final = np.array([LOOKED_UP.index(f"pair.log_excess_{name}") for name in DAY_PARTS])
+_GIVEN: Final = (*PAIR_GEOMETRY, *_CALENDAR, *LOOKED_UP, "part.weight", "part.log_excess", "zero")
+_AT: Final = {name: i for i, name in enumerate(_GIVEN)}
+_HOUR, _SIN, _COS = _AT["hour"], _AT["day_sin"], _AT["day_cos"]
+_LOOKED_UP: Final = slice(_AT[LOOKED_UP[0]], _AT[LOOKED_UP[0]] + len(LOOKED_UP))
+_PART: Final = slice(_AT["part.weight"], _AT["part.log_excess"] + 1)
+_PART_AT: Final = np.array(
+    [[LOOKED_UP.index(f"pair.{what}_{part}") for part in DAY_PARTS] for what in ("weight", "log_excess")]
+)
 
-# Log-ratios that are shrunk towards zero: name, mean, what it is relative to, weight, prior.
+# Averages over trips that are shrunk: name, mean, what it is relative to, weight, prior.
 _ROLES: Final = ("pickup", "dropoff")
 _RATIOS: Final[tuple[tuple[str, str, str, str, float], ...]] = (
     *((role, f"{role}.log_excess", "zero", f"{role}.weight", _ZONE_PRIOR) for role in ("outbound", "inbound")),
@@ -57,32 +61,29 @@ _RATIOS: Final[tuple[tuple[str, str, str, str, float], ...]] = (
         for role in _ROLES
         for w, prior in _ZONE_WINDOWS.items()
     ),
+    # These two are shrunk towards others: the pair towards its zones, the city's last hour towards the usual one.
+    ("pair", "pair.log_excess", "zero", "pair.weight", _PAIR_PRIOR),
+    ("city_now", "city.log_ratio_60m", "zero", "city.count_60m", _CITY_LIVE_PRIOR),
 )
-_MEAN: Final = np.array([_ROW[mean] for _, mean, _, _, _ in _RATIOS])
-_BASE: Final = np.array([_ROW[base] for _, _, base, _, _ in _RATIOS])
-_WEIGHT: Final = np.array([_ROW[weight] for _, _, _, weight, _ in _RATIOS])
+_RATIO: Final = {name: i for i, (name, *_) in enumerate(_RATIOS)}
+_MEAN: Final = np.array([_AT[mean] for _, mean, _, _, _ in _RATIOS])
+_BASE: Final = np.array([_AT[base] for _, _, base, _, _ in _RATIOS])
 _PRIOR: Final = np.array([[prior] for _, _, _, _, prior in _RATIOS])
-_LIVE: Final = len(_RATIOS) - len(_ROLES) * len(_ZONE_WINDOWS)  # the first of the zones' live ratios
-_RATIO: Final = {ratio[0]: i for i, ratio in enumerate(_RATIOS)}
-_WEIGHTS: Final = {"pair_weight": "pair.weight", "reverse_weight": "reverse.weight", "part_weight": "part.weight"}
-_WEIGHTS_AT: Final = np.array([_ROW[name] for name in _WEIGHTS.values()])
-# What is shrunk towards those: the pair towards its zones, the city's last hour towards the usual one of this hour.
-_LEVEL_MEAN: Final = np.array([_ROW["pair.log_excess"], _ROW["city.log_ratio_60m"]])
-_LEVEL_WEIGHT: Final = np.array([_ROW["pair.weight"], _ROW["city.count_60m"]])
-_LEVEL_PRIOR: Final = np.array([[_PAIR_PRIOR], [_CITY_LIVE_PRIOR]])
+_LIVE: Final = slice(_RATIO["pickup_log_ratio_30m"], _RATIO["pair"])
+_LIVE_COUNTS: Final = np.array([_AT[count] for _, _, _, count, _ in _RATIOS[_LIVE]])
+_KNOWN: Final = {"pair_weight": "pair.weight", "reverse_weight": "reverse.weight", "part_weight": "part.weight"}
+_WEIGHTS: Final = np.array([_AT[weight] for weight in (*(weight for _, _, _, weight, _ in _RATIOS), *_KNOWN.values())])
 
-
-def _vector_rows() -> npt.NDArray[np.intp]:
-    """Where each entry of the vector comes from."""
-    made = (*_RATIO, *_WEIGHTS, "reference_log_s", OFFSET)
-    place = _ROW | {name: len(_NAMES) + i for i, name in enumerate(made)}
-    # An entry that is looked up as it is has the column's name: `pair_spread` is `pair.spread`.
-    return np.array([place[name] if name in place else _ROW[name.replace("_", ".", 1)] for name in ETA_SCHEMA.names])
+_COMPUTED: Final = (*_RATIO, *_KNOWN, "reference_log_s", OFFSET)
+_PLACE: Final = _AT | {name: len(_GIVEN) + i for i, name in enumerate(_COMPUTED)}
+_ROWS: Final = len(_GIVEN) + len(_COMPUTED)
+# An entry that is looked up as it is has the column's name: `pair_spread` is `pair.spread`.
+_VECTOR: Final = np.array([_PLACE[n] if n in _PLACE else _AT[n.replace("_", ".", 1)] for n in ETA_SCHEMA.names])
 
 
 def shrink(mean: Floats, weight: Floats, towards: Floats | float, prior: Floats | float) -> Floats:
     """A mean over `weight` trips, pulled towards a value that counts for `prior` trips; that value where it is NaN."""
-    known = (weight > 0) & ~np.isnan(mean)
+    known = (weight > 0) & (mean == mean)  # noqa: PLR0124 - NaN differs from itself
     trips = np.where(known, weight, 0.0)
     shrunk: Floats = (trips * np.where(known, mean, 0.0) + prior * towards) / (trips + prior)
     return shrunk
@@ -129,48 +130,37 @@ def trip_vectors(zones: Zones, pickup: Positions, dropoff: Positions, at: Floats
     `looked_up` is [columns, n] in the order of `LOOKED_UP`. The steps are few and wide: for one trip an operation on an
     array costs what the operation costs, not what is in the array.
     """
+    rows = np.empty((_ROWS, len(at)))
+    rows[: len(PAIR_GEOMETRY)] = zones.pairs.of(pickup, dropoff)
     local_s = local_time(CITY_TZ).seconds(at)
-    hour = local_s % DAY_S / HOUR_S
-    part = day_part(hour.astype(np.intp))
-    trips = np.arange(len(at))
-    rows = np.concatenate(
-        [
-            zones.pairs.of(pickup, dropoff),
-            _calendar(local_s, hour),
-            looked_up,
-            looked_up[_PART_WEIGHT[part], trips][None],
-            looked_up[_PART_EXCESS[part], trips][None],
-            np.zeros((1, len(at))),
-        ]
-    )
-    ratios = _relative(rows)
-    return ETA_SCHEMA.clipped(np.concatenate([rows, ratios, _levels(rows, ratios)])[_VECTOR])
-
-
-def _calendar(local_s: Floats, hour: Floats) -> Floats:
-    """Rows hour, weekday, day_sin, week_sin, day_cos, week_cos."""
-    weekday = (local_s // DAY_S + 3) % 7
+    rows[_HOUR] = hour = local_s % DAY_S / HOUR_S
+    rows[_HOUR + 1] = weekday = (local_s // DAY_S + 3) % 7
     angles = np.array([hour * (2 * np.pi / 24), (weekday * 24 + hour) * (2 * np.pi / 168)])
-    return np.concatenate([[hour, weekday], np.sin(angles), np.cos(angles)])
+    np.sin(angles, out=rows[_SIN : _SIN + 2])
+    np.cos(angles, out=rows[_COS : _COS + 2])
+    rows[_LOOKED_UP] = looked_up
+    rows[_PART] = looked_up[_PART_AT[:, day_part(hour.astype(np.intp))], np.arange(len(at))]
+    rows[_AT["zero"]] = 0.0
+    _compute(rows, rows[len(_GIVEN) :])
+    return ETA_SCHEMA.clipped(rows[_VECTOR])
 
 
-def _relative(rows: Floats) -> Floats:
-    """Rows of `_RATIOS`, then of `_WEIGHTS`."""
-    weight = rows[_WEIGHT]
-    shrunk = shrink(rows[_MEAN] - rows[_BASE], weight, 0.0, _PRIOR)
-    # Absent where the zone's window is absent, not where it is empty.
-    shrunk[_LIVE:][np.isnan(weight[_LIVE:])] = np.nan
-    known = rows[_WEIGHTS_AT]
-    return np.concatenate([shrunk, np.where(known > 0, known, 0.0)])
-
-
-def _levels(rows: Floats, ratios: Floats) -> Floats:
-    """Rows reference_log_s (see the function) and the offset: the reference, this part of the day, the city now."""
-    zones = 0.5 * (ratios[_RATIO["outbound"]] + ratios[_RATIO["inbound"]])
-    towards = np.array([zones, ratios[_RATIO["city_hour_log_ratio"]]])
-    pair, city_now = shrink(rows[_LEVEL_MEAN], rows[_LEVEL_WEIGHT], towards, _LEVEL_PRIOR)
-    reference = rows[_ROW["typical_log_s"]] + pair
-    return np.array([reference, reference + _PART_SLOPE * ratios[_RATIO["part_log_ratio"]] + city_now])
-
-
-_VECTOR: Final = _vector_rows()
+def _compute(rows: Floats, computed: Floats) -> None:
+    """Fill in the rows `_COMPUTED`; `shrink` and `reference_log_s` for all that need it at once."""
+    weights = np.fmax(rows[_WEIGHTS], 0.0)  # NaN is no weight
+    means = rows[_MEAN] - rows[_BASE]
+    known = means == means  # noqa: PLR0124 - NaN differs from itself
+    trips = weights[: len(_RATIOS)] * known
+    total = trips + _PRIOR
+    shrunk = trips * np.where(known, means, 0.0) / total
+    # Absent where the zone's window is absent, not where it is empty: NaN stays NaN, and zero adds nothing.
+    shrunk[_LIVE] += 0.0 * rows[_LIVE_COUNTS]
+    zones = 0.5 * (shrunk[_RATIO["outbound"]] + shrunk[_RATIO["inbound"]])
+    usual = shrunk[_RATIO["city_hour_log_ratio"]]
+    pair = shrunk[_RATIO["pair"]] + _PAIR_PRIOR / total[_RATIO["pair"]] * zones
+    city_now = shrunk[_RATIO["city_now"]] + _CITY_LIVE_PRIOR / total[_RATIO["city_now"]] * usual
+    reference = rows[_AT["typical_log_s"]] + pair
+    computed[: len(_RATIOS)] = shrunk
+    computed[len(_RATIOS) : -2] = weights[len(_RATIOS) :]
+    computed[-2] = reference
+    computed[-1] = reference + _PART_SLOPE * shrunk[_RATIO["part_log_ratio"]] + city_now

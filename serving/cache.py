@@ -48,11 +48,11 @@ class RowCache:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def get(self, keys: Sequence[Key], now: float) -> tuple[Floats, Floats]:
+    def get(self, keys: Sequence[Key], now: float) -> tuple[Floats, list[float]]:
         """Copies of the rows [k, width] and when each expires [k]; what is not after `now` is a miss."""
         slots = self._find(keys)
-        expiry: Floats = self._expiry[slots]
-        hits = int(np.count_nonzero(expiry > now))
+        expiry: list[float] = self._expiry[slots].tolist()
+        hits = len(keys) if not expiry or min(expiry) > now else sum(end > now for end in expiry)
         self.hits += hits
         self.misses += len(keys) - hits
         self._used[slots] = now
@@ -63,16 +63,19 @@ class RowCache:
         slots = self._find(keys)
         return self._rows[slots], now - self._stored[slots] <= bound_s
 
-    def put(self, key: Key, row: Sequence[float], now: float, ttl_s: float) -> None:
-        """Store a row; beyond the capacity the least used go."""
-        slot = self._slots.get(key)
-        if slot is None:
-            slot = self._slots[key] = self._place()
-            self._keys[slot] = key
-        self._rows[slot, : len(row)] = row
-        self._rows[slot, len(row) :] = math.nan
-        self._stored[slot] = self._used[slot] = now
-        self._expiry[slot] = now + ttl_s * (1 + self._jitter * (2 * self._uniform() - 1))
+    def put(self, keys: Sequence[Key], rows: Sequence[Sequence[float]], now: float, ttls_s: Sequence[float]) -> None:
+        """Store rows, each with a TTL of its own; beyond the capacity the least used go."""
+        slots = [self._slot(key) for key in keys]
+        by_width: dict[int, list[int]] = {}
+        for i, row in enumerate(rows):
+            by_width.setdefault(len(row), []).append(i)
+        for width, of in by_width.items():
+            places = [slots[i] for i in of]
+            self._rows[places, :width] = [rows[i] for i in of]
+            self._rows[places, width:] = math.nan
+        spread, uniform = 2 * self._jitter, self._uniform
+        self._stored[slots] = self._used[slots] = now
+        self._expiry[slots] = [now + ttl_s * (1 - self._jitter + spread * uniform()) for ttl_s in ttls_s]
 
     def keys(self) -> list[Key]:
         """The keys of all rows, expired or not."""
@@ -92,6 +95,14 @@ class RowCache:
     def _find(self, keys: Sequence[Key]) -> npt.NDArray[np.intp]:
         find, nowhere = self._slots.get, self.capacity
         return np.array([find(key, nowhere) for key in keys], dtype=np.intp)
+
+    def _slot(self, key: Key) -> int:
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = self._place()
+            self._keys[slot] = key
+        self._used[slot] = math.inf  # until it is stored: not to be given away to the next of the same batch
+        return slot
 
     def _place(self) -> int:
         if not self._free:

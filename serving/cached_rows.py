@@ -77,11 +77,10 @@ class CachedRows:
         """Rows from the cache alone; those that expire soon may be refreshed in the background."""
         now = self._clock.monotonic()
         rows, expiry = self.cache.get(keys, now)
-        soonest = float(expiry.min()) if len(keys) else math.inf
-        if soonest - now >= _NEAR * self._read_s:
+        if not expiry or min(expiry) - now >= _NEAR * self._read_s:
             return Found(rows, [])
         missing, soon = [], []
-        for i, end in enumerate(expiry.tolist()):
+        for i, end in enumerate(expiry):
             if end <= now:
                 missing.append(i)
             elif refresh_early(now, end, self._read_s, 1.0 - self._uniform()):
@@ -175,10 +174,9 @@ class CachedRows:
         now = self._clock.monotonic()
         self.breaker.record(ok=True, now=now)
         self._read_s += 0.1 * (now - started - self._read_s)
-        for key, row in zip(keys, rows, strict=True):
-            self.cache.put(key, row, now, self._ttl_s(key, row))
-            if key in self._overtaken:
-                self.cache.invalidate(key, now)
+        self.cache.put(keys, rows, now, [self._ttl_s(key, row) for key, row in zip(keys, rows, strict=True)])
+        for key in self._overtaken.intersection(keys) if self._overtaken else ():
+            self.cache.invalidate(key, now)
 
     def _ttl_s(self, key: Key, row: Row) -> float:
         ttl_s = self._policy.entity_ttl_s.get(key[0], self._policy.ttl_s)

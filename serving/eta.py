@@ -10,16 +10,17 @@ import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from contracts.clock import Clock
 from contracts.errors import InvalidInput, Unavailable
 from contracts.messages import Eta, EtaRequest, EtaResponse
 from contracts.predictions import Prediction
+from contracts.schema import Floats
 from serving.call import Call
 from serving.features import FeatureReader, Looking
 from serving.records import eta_record
@@ -34,8 +35,8 @@ from serving.work import Work
 # Longer than any trip that training has seen; a model that says so is out of its mind.
 MAX_ETA_S: Final = 4 * 3600.0
 _LOG: Final = logging.getLogger(__name__)
-_Estimate = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.floating]]
 _Mask = npt.NDArray[np.bool_]
+_Source = tuple[Literal["model", "fallback"], str | UnsetType]
 
 
 class Reason(enum.StrEnum):
@@ -107,7 +108,7 @@ class EtaService:
     async def check(self) -> None:
         """Let the champion answer a golden vector; raises Unavailable where it can't."""
         model = self._routing.champion()
-        if not _sane(*model.onnx.run(model.probe)).all():
+        if not _sane(np.array(model.onnx.run(model.probe))).all():
             raise Unavailable("model", Reason.MODEL_OUTPUT, model.name)
 
     async def _after_reading(self, work: Work, looking: Looking, asked: float, call: Call) -> EtaResponse:
@@ -134,9 +135,12 @@ class EtaService:
         return run(work.route.model.onnx, work.matrix, call)
 
     def _answered(self, work: Work, outputs: Outputs, call: Call) -> EtaResponse:
-        failed = ~_sane(*outputs)
-        estimate = self._by_heuristic(work, outputs, failed) if failed.any() else outputs
-        return self._respond(work, estimate, failed, Reason.MODEL_OUTPUT, call)
+        answers = np.array(outputs, dtype=np.float64)
+        sane = _sane(answers)
+        if sane.all():
+            return self._respond(work, answers, None, Reason.MODEL_OUTPUT, call)
+        answers = np.where(sane, answers, self._by_heuristic(work))
+        return self._respond(work, answers, ~sane, Reason.MODEL_OUTPUT, call)
 
     def _failed(self, work: Work, error: Exception, call: Call) -> EtaResponse:
         if isinstance(error, Unavailable):
@@ -144,40 +148,41 @@ class EtaService:
         else:
             _LOG.error("%s failed, the heuristic answers", work.route.model.name, exc_info=error)
             reason = Reason.MODEL_ERROR
-        rows = len(work.trips.ids)
-        failed, nothing = np.ones(rows, dtype=np.bool_), np.full(rows, np.nan)
-        estimate = self._by_heuristic(work, (nothing, nothing, nothing), failed)
-        return self._respond(work, estimate, failed, reason, call)
+        failed = np.ones(len(work.trips.ids), dtype=np.bool_)
+        return self._respond(work, self._by_heuristic(work), failed, reason, call)
 
-    def _by_heuristic(self, work: Work, estimate: _Estimate, failed: _Mask) -> _Estimate:
+    def _by_heuristic(self, work: Work) -> Floats:
         model = work.route.model
         seconds = self._trips.heuristic(model.heuristic, model.zones, work.trips)
-        low, high = model.heuristic.interval(seconds)
-        pairs = zip((seconds, low, high), estimate, strict=True)
-        eta, low, high = (np.where(failed, fallback, answered) for fallback, answered in pairs)
-        return eta, low, high
+        return np.array([seconds, *model.heuristic.interval(seconds)])
 
-    def _respond(self, work: Work, estimate: _Estimate, failed: _Mask, why: Reason, call: Call) -> EtaResponse:
-        model, arm = work.route.model.name, work.route.arm
+    def _respond(self, work: Work, answers: Floats, failed: _Mask | None, why: Reason, call: Call) -> EtaResponse:
+        """Answer with seconds [3, n]; `failed` says which of them are the heuristic's, and `why`."""
+        model, arm, trips = work.route.model.name, work.route.arm, len(work.trips.ids)
         stale = Reason.FEATURES_STALE.value if work.looked_up is not None and work.looked_up.stale else ""
-        of_model = stale or UNSET
-        answers = np.array(estimate, dtype=np.float64)
-        eta, low, high = answers.round(2).tolist()
-        etas = [
-            Eta(name, e, lo, hi, model, arm, *(("fallback", why.value) if bad else ("model", of_model)))
-            for name, e, lo, hi, bad in zip(work.trips.ids, eta, low, high, failed.tolist(), strict=True)
-        ]
-        fallbacks = int(np.count_nonzero(failed))
-        if fallbacks < len(failed):
-            self._telemetry.estimated(model, arm, "model", stale, len(failed) - fallbacks)
-        if fallbacks:
+        by_model: _Source = ("model", stale or UNSET)
+        by_heuristic: _Source = ("fallback", why.value)
+        rows = zip(work.trips.ids, *answers.round(2).tolist(), strict=True)
+        if failed is None:
+            fallbacks, reason = 0, stale
+            etas = [Eta(name, eta, low, high, model, arm, *by_model) for name, eta, low, high in rows]
+        else:
+            fallbacks, reason = int(np.count_nonzero(failed)), why.value
+            sources = [by_heuristic if bad else by_model for bad in failed.tolist()]
+            etas = [
+                Eta(name, eta, low, high, model, arm, *source)
+                for (name, eta, low, high), source in zip(rows, sources, strict=True)
+            ]
             self._telemetry.estimated(model, arm, "fallback", why.value, fallbacks)
-        self._log(eta_record(work, answers, failed, why.value if fallbacks else stale, call))
+        if fallbacks < trips:
+            self._telemetry.estimated(model, arm, "model", stale, trips - fallbacks)
+        self._log(eta_record(work, answers, failed, reason, call))
         self._shadows.offer(work)
         return EtaResponse(work.request_id, etas)
 
 
-def _sane(eta: npt.NDArray[np.floating], low: npt.NDArray[np.floating], high: npt.NDArray[np.floating]) -> _Mask:
-    # Comparisons with NaN are false, so that NaN is never sane.
+def _sane(answers: npt.NDArray[np.floating]) -> _Mask:
+    """Which of the answers [3, n] may be given; comparisons with NaN are false, so that NaN never may."""
+    eta, low, high = answers
     sane: _Mask = (low > 0) & (low <= eta) & (eta <= high) & (eta <= MAX_ETA_S) & np.isfinite(high)
     return sane

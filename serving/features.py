@@ -107,12 +107,14 @@ class FeatureReader:
         # Live values say nothing of a trip that starts long after them, however fresh they are now.
         age_s = np.maximum(at, now) - event_time
         present = (age_s <= self._ttls) & (event_time <= now + self._skew_s)
-        if not present.any():
+        found = np.count_nonzero(present)
+        if not found:
             detail = f"no current value in the rows of any of {len(at)} trips"
             raise Unavailable("online store", "features_unavailable", detail)
         values = rows[self._role_of, :, self._value_at]
-        values[~present[self._lookup_of]] = np.nan
-        age_s[~present] = np.nan
+        if found < present.size:
+            values[~present[self._lookup_of]] = np.nan
+            age_s[~present] = np.nan
         return LookedUp(values, age_s, looking.found.stale)
 
     async def read(

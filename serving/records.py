@@ -16,9 +16,11 @@ from serving.work import Work
 Answers = npt.NDArray[np.floating]  # [3, n]: eta, low, high
 
 
-def eta_record(work: Work, answers: Answers, failed: npt.NDArray[np.bool_], reason: str, call: Call) -> Prediction:
+def eta_record(
+    work: Work, answers: Answers, failed: npt.NDArray[np.bool_] | None, reason: str, call: Call
+) -> Prediction:
     """An answered ETA request."""
-    fallback = failed.tobytes() if failed.any() else b""
+    fallback = b"" if failed is None else failed.tobytes()
     server_ms = (time.perf_counter() - call.started) * 1e3
     return _of_trips(
         work,

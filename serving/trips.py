@@ -73,24 +73,25 @@ class CityTrips:
 
 def resolve(requests: Sequence[TripRequest], zones: Zones, locator: Locator, now: float) -> Trips:
     """Find every trip's zones and time; raises InvalidInput with the field that is not of this city or this year."""
-    rows = len(requests)
-    pickup, dropoff = np.empty(rows, dtype=np.intp), np.empty(rows, dtype=np.intp)
-    at = np.full(rows, now)
-    ids: list[str] = []
+    pickup, dropoff, at, ids = [], [], [], []
     for i, trip in enumerate(requests):
         ids.append(trip.id if trip.id is not UNSET else str(i))
-        pickup[i] = _position(trip.pickup, zones, locator, i, "pickup")
-        dropoff[i] = _position(trip.dropoff, zones, locator, i, "dropoff")
-        if trip.at is not UNSET:
-            at[i] = trip.at.timestamp()
-            if abs(at[i] - now) > MAX_AT_OFFSET_S:
-                raise InvalidInput(f"trips[{i}].at", f"{trip.at.isoformat()} is more than a year from now")
-    if len(set(ids)) < rows:
+        pickup.append(_position(trip.pickup, zones, locator, i, "pickup"))
+        dropoff.append(_position(trip.dropoff, zones, locator, i, "dropoff"))
+        if trip.at is UNSET:
+            at.append(now)
+            continue
+        at.append(trip.at.timestamp())
+        if abs(at[i] - now) > MAX_AT_OFFSET_S:
+            raise InvalidInput(f"trips[{i}].at", f"{trip.at.isoformat()} is more than a year from now")
+    if len(set(ids)) < len(ids):
         repeated = next(i for i, name in enumerate(ids) if name in ids[:i])
         words = f"{ids[repeated]!r} repeats; a trip without an id is named by its position"
         raise InvalidInput(f"trips[{repeated}].id", words)
     names = zones.ids
-    return Trips(ids, [names[i] for i in pickup], [names[i] for i in dropoff], pickup, dropoff, at)
+    origins, destinations = [names[i] for i in pickup], [names[i] for i in dropoff]
+    positions = np.array([pickup, dropoff], dtype=np.intp)
+    return Trips(ids, origins, destinations, positions[0], positions[1], np.array(at))
 
 
 def _position(place: Place, zones: Zones, locator: Locator, trip: int, role: str) -> int:

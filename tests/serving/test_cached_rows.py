@@ -148,7 +148,7 @@ async def test_invalidated_rows_end_within_the_time_given() -> None:
     keys = [("zone", "1"), ("zone", "2")]
     await rows.read(keys)
     rows.invalidate(keys, within_s=0.1)
-    assert rows.cache.get(keys, NOW)[1] - NOW == pytest.approx([0.025, 0.075], abs=1e-6)
+    assert [end - NOW for end in rows.cache.get(keys, NOW)[1]] == pytest.approx([0.025, 0.075], abs=1e-6)
     clock.advance(0.05)
     await rows.read(keys)
     assert store.reads[1:] == [[("zone", "1")]]
