@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
@@ -108,7 +109,7 @@ class EtaService:
     async def check(self) -> None:
         """Let the champion answer a golden vector; raises Unavailable where it can't."""
         model = self._routing.champion()
-        if not _sane(np.array(model.onnx.run(model.probe))).all():
+        if not all(_sane(np.array(model.onnx.run(model.probe)))):
             raise Unavailable("model", Reason.MODEL_OUTPUT, model.name)
 
     async def _after_reading(self, work: Work, looking: Looking, asked: float, call: Call) -> EtaResponse:
@@ -137,10 +138,10 @@ class EtaService:
     def _answered(self, work: Work, outputs: Outputs, call: Call) -> EtaResponse:
         answers = np.array(outputs, dtype=np.float64)
         sane = _sane(answers)
-        if sane.all():
+        if all(sane):
             return self._respond(work, answers, None, Reason.MODEL_OUTPUT, call)
         answers = np.where(sane, answers, self._by_heuristic(work))
-        return self._respond(work, answers, ~sane, Reason.MODEL_OUTPUT, call)
+        return self._respond(work, answers, ~np.array(sane), Reason.MODEL_OUTPUT, call)
 
     def _failed(self, work: Work, error: Exception, call: Call) -> EtaResponse:
         if isinstance(error, Unavailable):
@@ -181,8 +182,7 @@ class EtaService:
         return EtaResponse(work.request_id, etas)
 
 
-def _sane(answers: npt.NDArray[np.floating]) -> _Mask:
+def _sane(answers: npt.NDArray[np.floating]) -> list[bool]:
     """Which of the answers [3, n] may be given; comparisons with NaN are false, so that NaN never may."""
-    eta, low, high = answers
-    sane: _Mask = (low > 0) & (low <= eta) & (eta <= high) & (eta <= MAX_ETA_S) & np.isfinite(high)
-    return sane
+    of_trips = zip(*answers.tolist(), strict=True)
+    return [0.0 < low <= eta <= high < math.inf and eta <= MAX_ETA_S for eta, low, high in of_trips]

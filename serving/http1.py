@@ -140,6 +140,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._serving = False
         self._last = False  # no request after the present one
+        self._chunk_bytes = 0
         self._refused = False  # what still comes is not read
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._keep_alive: deque[bool] = deque()
@@ -171,6 +172,7 @@ class Connection(asyncio.Protocol):
         """See asyncio.Protocol."""
         if self._refused:
             return
+        self._chunk_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -201,8 +203,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Tell a client that asks first to go on."""
         self._in_head = False
-        self._head_bytes = 0
-        self._count_head(len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers))
+        if self._chunk_bytes > MAX_HEAD_BYTES:  # it may have been a head of that size
+            self._head_bytes = 0
+            self._count_head(len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers))
         for name, value in self._headers:
             if name == b"expect" and value.lower() == b"100-continue" and self._transport:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

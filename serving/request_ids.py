@@ -22,13 +22,15 @@ class RequestIds:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self._random = b""
+        self._used = 0
 
     def issue(self, now: float) -> str:
         """A new id at epoch seconds `now`."""
-        if len(self._random) < _RANDOM:
-            self._random = os.urandom(_POOL)
-        body = int(now * 1000).to_bytes(_TIME, "big") + self._random[:_RANDOM]
-        self._random = self._random[_RANDOM:]
+        start = self._used
+        if start + _RANDOM > len(self._random):
+            self._random, start = os.urandom(_POOL), 0
+        self._used = start + _RANDOM
+        body = int(now * 1000).to_bytes(_TIME, "big") + self._random[start : self._used]
         return _encode(body + self._mac(body))
 
     def issued(self, request_id: str) -> bool:
