@@ -26,9 +26,14 @@ def parse(text: str) -> dict[tuple[str, str], float]:
 
 
 def by_replica(samples: Samples) -> dict[str, dict[tuple[str, str], float]]:
-    """Part what one replica tells of all by the label `replica`; what has none belongs to the replica named ''."""
+    """Part what one replica tells of all by the label `replica`; what has none belongs to the replica named ''.
+
+    Serve's own metrics are left out: they have that label too, with other names in it.
+    """
     parts: dict[str, dict[tuple[str, str], float]] = {}
     for (name, labels), value in samples.items():
+        if name.startswith("ray_"):
+            continue
         found = _REPLICA.search(labels)
         parts.setdefault(found[1] if found else "", {})[name, labels] = value
     return parts
