@@ -29,9 +29,10 @@ class OnnxModel:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # The arena and the memory pattern keep the peak of the largest batch for ever, and buy nothing at these sizes.
+        # The arena keeps the peak of the largest batch for ever, and buys nothing at these sizes. The memory pattern,
+        # one allocation a call instead of one a step, is a few per cent faster at all of them (`bench batching`).
         options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
+        options.enable_mem_pattern = True
         options.log_severity_level = 3
         try:
             self._session: Any = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -89,8 +89,9 @@ class SegmentWriter:
         # Where the rename fails, it counts as closed as soon as the lock is gone.
         with contextlib.suppress(OSError):
             self._path.rename(self._path.with_suffix(CLOSED)) if self._size else self._path.unlink()
-        os.close(self._descriptor)
-        self._descriptor, self._size = -1, 0
+        descriptor, self._descriptor, self._size = self._descriptor, -1, 0
+        with contextlib.suppress(OSError):  # what the file system says of it late changes nothing here
+            os.close(descriptor)
 
     def _open(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

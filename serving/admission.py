@@ -85,6 +85,10 @@ class Admission:
             moved = gradient2(self.limit, latency_ms, self._long_ms, queue=queue)
             self.limit = min(self.max_limit, max(self.min_limit, moved))
 
+    def give_back(self) -> None:
+        """Give a place back unused: who left before the turn says nothing of what work costs."""
+        self.in_flight -= 1
+
     def has_room(self) -> bool:
         """Whether background work may start."""
         return self.in_flight < self.limit * self.low_share

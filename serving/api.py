@@ -135,8 +135,10 @@ class Api:
         """Give the place back and count; a request that never had its turn held nothing up."""
         now, call = time.perf_counter(), request.call
         spent = now - request.arrived
-        if request.admitted:
-            self._admission.leave(spent, now - call.started - call.waited_s if call else 0.0)
+        if request.admitted and call:
+            self._admission.leave(spent, now - call.started - call.waited_s)
+        elif request.admitted:
+            self._admission.give_back()
         path = request.path
         label = path if path in self._routes else self._label(path)
         self._telemetry.finished(label, answer.status, spent)

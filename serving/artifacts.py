@@ -56,6 +56,7 @@ def load_artifact(artifact: Artifact, *, schema: FeatureSchema = ETA_SCHEMA, thr
     if not zones.ids:
         raise ArtifactInvalid(name, "content", "zones.parquet has no zone")
     _check_golden(name, onnx, golden)
+    _ = zones.pairs  # computed once, and not while a request waits
     for rows in _WARM_UP_ROWS:
         onnx.run(np.resize(golden.matrix, (rows, golden.matrix.shape[1])))
     return LoadedModel(artifact.manifest, name, onnx, zones, locator, heuristic, golden.matrix[:1])

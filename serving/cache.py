@@ -61,7 +61,8 @@ class RowCache:
     def stale(self, keys: Sequence[Key], now: float, bound_s: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Copies of the rows [k, width], expired or not, and whether each was stored at most `bound_s` ago."""
         slots = self._find(keys)
-        return self._rows[slots], now - self._stored[slots] <= bound_s
+        stored = self._stored[slots]
+        return self._rows[slots], np.isfinite(stored) & (now - stored <= bound_s)
 
     def put(self, keys: Sequence[Key], rows: Sequence[Sequence[float]], now: float, ttls_s: Sequence[float]) -> None:
         """Store rows, each with a TTL of its own; beyond the capacity the least used go."""

@@ -145,8 +145,12 @@ class CachedRows:
         _, late = await asyncio.wait(flights, timeout=min(within_s, self._policy.deadline_s + _GRACE_S))
         if late:
             return self._too_late(min(within_s, self._policy.deadline_s))
-        errors = [error for flight in flights if isinstance(error := flight.exception(), Unavailable)]
-        return errors[0] if errors else None
+        errors = [error for flight in flights if (error := flight.exception()) is not None]
+        if not errors:
+            return None
+        if isinstance(errors[0], Unavailable):
+            return errors[0]
+        return Unavailable("online store", "features_unavailable", f"its answer can't be read: {errors[0]}")
 
     @staticmethod
     def _too_late(limit_s: float) -> Unavailable:
@@ -166,7 +170,7 @@ class CachedRows:
         try:
             async with asyncio.timeout(self._policy.deadline_s):
                 rows = await self._store.read(keys)
-        except (Unavailable, TimeoutError) as error:
+        except Exception as error:
             self.breaker.record(ok=False, now=self._clock.monotonic())
             if isinstance(error, TimeoutError):
                 raise self._too_late(self._policy.deadline_s) from None

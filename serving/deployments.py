@@ -76,10 +76,19 @@ class OnlineReplica:
         await asyncio.to_thread(self._replica.close)
 
 
+class _ErrorFile(logging.FileHandler):
+    """A file that can't be opened is no reason to fail what only wanted to say something."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write, where the disk lets us; opening is outside of what the base class guards."""
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+
 def keep_errors(run: Path) -> None:
     """Write errors, with their causes, to the stack's log as well: Ray's logs of its workers end with the stack."""
     run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = logging.FileHandler(run / "tandem.log", delay=True)
+    log = _ErrorFile(run / "tandem.log", delay=True)
     log.setLevel(logging.ERROR)
     log.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.getLogger().addHandler(log)

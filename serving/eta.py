@@ -114,7 +114,10 @@ class EtaService:
 
     async def _after_reading(self, work: Work, looking: Looking, asked: float, call: Call) -> EtaResponse:
         try:
-            await call.waiting(self._features.complete(looking, call.deadline - asked))
+            try:
+                await call.waiting(self._features.complete(looking, call.deadline - asked))
+            finally:
+                call.features_s = time.perf_counter() - asked
             outputs = self._run(work, looking, asked, call)
             if not isinstance(outputs, tuple):
                 outputs = await outputs

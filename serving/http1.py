@@ -25,6 +25,8 @@ from serving.problems import PROBLEM_JSON, encode_problem
 
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_PARTIAL_BYTES: Final = 64 << 20  # of all bodies that have not come in whole
+SMALL_BODY_BYTES: Final = 64 << 10  # not refused for others' sake
+MAX_BODY_S: Final = 10.0  # from the head to the end of a body that does not come with it
 _AT_A_TIME: Final = 8  # requests served before the loop looks for news: answers of the store, health checks
 _TURN_S: Final = 0.001  # the same, where requests take longer
 _PIPELINED: Final = 16
@@ -100,28 +102,37 @@ class HttpServer:
 
     def _serve(self) -> None:
         ready, end = self._ready, time.perf_counter() + _TURN_S
-        for _ in range(min(len(ready), _AT_A_TIME)):
-            self._serve_one(*ready.popleft())
-            if time.perf_counter() > end:
-                break
-        self._turn_taken = bool(ready)
-        if ready:
-            self._loop.call_soon(self._serve)
+        try:
+            for _ in range(min(len(ready), _AT_A_TIME)):
+                self._serve_one(*ready.popleft())
+                if time.perf_counter() > end:
+                    break
+        finally:
+            self._turn_taken = bool(ready)
+            if ready:
+                self._loop.call_soon(self._serve)
 
     def _serve_one(self, connection: Connection, request: Request) -> None:
         if connection.closed:
             self._app.answered(request, _GONE)
             return
-        answer = self._app.answer(request)
+        try:
+            answer = self._app.answer(request)
+        except Exception:
+            self._app.answered(request, _GONE)
+            connection.abort()
+            raise
         if isinstance(answer, Answer):
             connection.respond(request, answer)
             self._app.answered(request, answer)
         else:
-            task = self._loop.create_task(self._later(connection, request, answer))
+            task = self._loop.create_task(self._later(connection, request, answer, time.perf_counter()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _later(self, connection: Connection, request: Request, answer: Awaitable[Answer]) -> None:
+    async def _later(self, connection: Connection, request: Request, answer: Awaitable[Answer], created: float) -> None:
+        if request.call:  # until the task began others had the loop
+            request.call.waited_s += time.perf_counter() - created
         answered = _GONE
         try:
             answered = await answer
@@ -139,17 +150,20 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._serving = False
+        self._deadline: asyncio.TimerHandle | None = None
         self._last = False  # no request after the present one
         self._chunk_bytes = 0
         self._refused = False  # what still comes is not read
         self._waiting: deque[tuple[Request, bool]] = deque()
-        self._keep_alive: deque[bool] = deque()
         self.on_message_begin()
+        self._begun = False  # a request is coming in
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self._transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
+        if self._server.closing:
+            self.close()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -185,6 +199,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Start anew."""
+        self._begun = True
         self._in_head = True
         self._head_bytes = 0
         self._url = b""
@@ -214,16 +229,19 @@ class Connection(asyncio.Protocol):
         """Take a piece of the body; beyond the limits nothing is kept."""
         if self._refused:
             return
+        if len(self._chunks) == 1:  # it comes in pieces, and may never end
+            self._deadline = asyncio.get_running_loop().call_later(MAX_BODY_S, self._too_slow)
         self._chunks.append(body)
         self._size += len(body)
         self._server.partial_bytes += len(body)
         if self._size > MAX_BODY_BYTES:
             self._refuse(413, f"the body is longer, at most {MAX_BODY_BYTES} bytes are read")
-        elif self._server.partial_bytes > MAX_PARTIAL_BYTES:
-            self._refuse(503, "too many bodies are coming in at once")
+        elif self._server.partial_bytes > MAX_PARTIAL_BYTES and self._size > SMALL_BODY_BYTES:
+            self._refuse(503, "too many large bodies are coming in at once")
 
     def on_message_complete(self) -> None:
         """Hand the request over, or keep it until the ones before it are answered."""
+        self._begun = False
         if self._refused:
             return
         chunks = self._chunks
@@ -245,7 +263,7 @@ class Connection(asyncio.Protocol):
         if self.closed or transport is None:
             return
         self._serving = False
-        close = self._last or self._server.closing
+        close = self._last or ((self._refused or self._server.closing) and not self._waiting)
         if answer.status == HTTPStatus.NO_CONTENT:
             head = b"HTTP/1.1 204 No Content\r\n"
         else:
@@ -261,8 +279,8 @@ class Connection(asyncio.Protocol):
             self._server.soon(self._serve_waiting)
 
     def close_if_idle(self) -> None:
-        """Close between requests; one that is being served closes with its answer."""
-        if not self._serving:
+        """Close between requests; one that is coming in or being served closes with its answer."""
+        if not (self._serving or self._begun or self._waiting):
             self.close()
 
     def close(self) -> None:
@@ -299,15 +317,23 @@ class Connection(asyncio.Protocol):
         """Say why, read no more, and close a little later: one that is still sending would not hear it otherwise."""
         self._refused = True
         self._forget_body()
-        if self._transport is None or self.closed or self._serving:
-            self.abort()
+        if self._transport is None or self.closed:
+            return
+        if self._serving or self._waiting:  # answers that are still to come go first; then the connection closes
             return
         body = encode_problem(status, words)
-        head = _head(status, PROBLEM_JSON) + b"%d\r\nconnection: close\r\n\r\n" % len(body)
+        retry = b"retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else b""
+        head = _head(status, PROBLEM_JSON) + b"%d\r\n%bconnection: close\r\n\r\n" % (len(body), retry)
         self._transport.write(head + body)
         asyncio.get_running_loop().call_later(_LINGER_S, self.close)
 
+    def _too_slow(self) -> None:
+        self._refuse(408, f"the body did not arrive within {MAX_BODY_S:g} s")
+
     def _forget_body(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
         self._server.partial_bytes -= self._size
         self._chunks, self._size = [], 0
 

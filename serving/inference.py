@@ -106,6 +106,7 @@ class InferenceService:
             raise InvalidInput("outputs", f"the model has no output {unknown[0][:80]!r}, it has {', '.join(OUTPUTS)}")
         if set(inputs) != {INPUT}:
             raise InvalidInput("inputs", f"found {sorted(inputs)}, expected the one tensor {INPUT!r}")
+        call.arm = self._routing.arm_of(model)
         matrix = inputs[INPUT]
         if matrix.ndim != 2 or matrix.shape[1] != model.onnx.width:  # noqa: PLR2004 - rows and entries
             raise InvalidInput("inputs[0].shape", f"is {list(matrix.shape)}, must be [n, {model.onnx.width}]")

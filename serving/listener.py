@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,7 @@ from typing import Any, Final
 from contracts.errors import TandemError, Unavailable
 from serving.http1 import Application, HttpServer
 
+_LOG: Final = logging.getLogger(__name__)
 _START_S: Final = 10.0
 _BACKLOG: Final = 4096
 _THREADS: Final = 4  # model calls of hundreds of rows, SQL
@@ -90,7 +92,7 @@ class Listener:
 
     def call(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float) -> Any:
         """Run a coroutine on the listener's loop from another thread; raises TimeoutError where the loop is stuck."""
-        if self._loop is None or not self._thread.is_alive():
+        if self._loop is None or not self._thread.is_alive() or self._failure:
             coroutine.close()
             raise Unavailable("listener", "stopped", str(self._failure or ""))
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
@@ -124,12 +126,19 @@ class Listener:
         server = await loop.create_unix_server(http.connection, str(self._path), backlog=_BACKLOG)
         self._path.chmod(0o600)
         tasks = [asyncio.create_task(work()) for work in self._background]
+        for task in tasks:
+            task.add_done_callback(self._ended)
         self._started.set()
         try:
             await self._stop.wait()
             server.close()
-            await http.drain(self._drain_s)
         finally:
-            for task in tasks:
+            for task in tasks:  # gRPC drains when it is cancelled, at the same time
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(http.drain(self._drain_s), *tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Whoever asks for this listener's health hears of a background task that is gone."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            _LOG.error("the listener lost a background task", exc_info=error)

@@ -71,7 +71,7 @@ class TierMetrics:
                 return _DECODE(await _get(socket_path(self._folder, slot)))
         except (FileNotFoundError, ConnectionRefusedError):
             return None
-        except (OSError, TimeoutError, ValueError, EOFError) as error:
+        except (OSError, TimeoutError, ValueError, EOFError, msgspec.MsgspecError) as error:
             return error
 
 

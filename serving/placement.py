@@ -16,6 +16,10 @@ def front_cpu(allowed: Iterable[int]) -> int | None:
 
 
 def listener_cpu(allowed: Iterable[int], slot: int, replicas: int) -> int | None:
-    """A listener's processor, beside the front's; None where there are more replicas than that: they share all."""
+    """A listener's processor, beside the front's; None where there are more replicas than that: they share all.
+
+    In the slots beyond the replicas' own, which a rolling update uses, a listener is free: bound by its slot it might
+    meet another on one processor for as long as both live.
+    """
     others = sorted(allowed)[1:]
-    return others[slot % len(others)] if 0 < replicas <= len(others) else None
+    return others[slot] if slot < replicas <= len(others) else None

@@ -141,14 +141,14 @@ class PredictionLog:
 
     def _keep(self, rest: list[Frame]) -> None:
         """Put what was not written before what came meanwhile; say once that, and when, the disk took nothing."""
-        if bool(rest) != self._stuck:
-            if rest:
-                _LOG.error("prediction log: %s; new records are kept while there is room", self._writer.problem)
-            else:
-                _LOG.warning("prediction log: writing again, %d records were dropped", self.dropped_disk)
+        changed = bool(rest) != self._stuck
         with self._lock:
             self._stuck = bool(rest)
             self._waiting[:0] = rest
+        if changed and rest:
+            _LOG.error("prediction log: %s; new records are kept while there is room", self._writer.problem)
+        elif changed:
+            _LOG.warning("prediction log: writing again, %d records were dropped", self.dropped_disk)
 
 
 def _ends(frames: Sequence[Frame]) -> Iterator[int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,6 +63,7 @@ class Replica:
     log: PredictionLog
     followers: tuple[Follower, ...]  # what runs beside requests, on their loop
     poll_s: float
+    routes_thread: ThreadPoolExecutor  # of its own: a rollback does not queue behind hundreds of model calls
 
     def start(self) -> None:
         """Begin to write the prediction log, and let the collector forget what has been made until now.
@@ -77,12 +80,15 @@ class Replica:
         self.log.close()
         self.state.close()
 
+    def _look(self) -> None:
+        self.routing.offer(self.state.route_table(MODEL))
+
     async def follow_routes(self) -> None:
         """Put newer route tables in force as they appear; a database that is away is asked again."""
         while True:
             await asyncio.sleep(self.poll_s)
             try:
-                await asyncio.to_thread(lambda: self.routing.offer(self.state.route_table(MODEL)))
+                await asyncio.get_running_loop().run_in_executor(self.routes_thread, self._look)
             except Exception as error:  # noqa: BLE001 - the table in force stays in force
                 _LOG.warning("no route table: %s", error)
 
@@ -158,6 +164,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         log,
         tuple(followers),
         settings.route_poll_ms / 1000,
+        ThreadPoolExecutor(1, "routes", os.sched_setaffinity, (0, os.sched_getaffinity(0))),
     )
 
 

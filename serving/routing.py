@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.errors import TandemError, Unavailable
+from contracts.predictions import SHADOW
 from contracts.routes import RouteTable
 from serving.artifacts import LoadedModel
-from serving.traffic import choose, shadowed
+from serving.traffic import CANARY, CHAMPION, choose, shadowed
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -56,6 +57,13 @@ class Routing:
         version, arm = choose(table, unit)
         shadow = shadowed(table, unit) if table.shadow is not None else None
         return Route(current.models[version], arm, table.generation, None if shadow is None else current.models[shadow])
+
+    def arm_of(self, model: LoadedModel) -> str:
+        """The arm that a loaded model is in the table in force; champion where it is more than one."""
+        current = self._current()
+        table = current.table
+        arms = ((CHAMPION, table.champion), (CANARY, table.candidate), (SHADOW, table.shadow))
+        return next((arm for arm, version in arms if version and current.models.get(version) is model), CHAMPION)
 
     def allow_model(self) -> None:
         """Raise Unavailable while the kill switch is on."""

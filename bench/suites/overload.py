@@ -155,7 +155,8 @@ def page(result: dict[str, Any]) -> str:
     ]
     return (
         f"{table(head, rows)}\n\nMedian of {len(result['turns'])} turns. One replica; the model's graph does "
-        f"{result['added_ms']} ms more of real work a call ({result['rounds']} matrix products). Goodput: 200s within the deadline of {result['deadline_ms']} ms that "
+        f"{result['added_ms']} ms more of real work a call ({result['rounds']} matrix products). "
+        f"Goodput: 200s within the deadline of {result['deadline_ms']} ms that "
         f"each request carries. A probe of the unloaded stack takes p50 {result['calm']['p50_ms']}, p99 "
         f"{result['calm']['p99_ms']} ms; normal service is {IN_A_ROW} probes in a row within twice that p99."
     )

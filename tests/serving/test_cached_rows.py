@@ -94,6 +94,21 @@ async def test_a_stale_row_stands_in_within_bounds() -> None:
         await rows.read([ZONE])
 
 
+async def test_an_answer_that_cannot_be_read_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the store raises, the reader hears that the rows are not there, and the breaker counts it."""
+    store, clock = FakeStore(), FakeClock()
+    rows = cached(store, clock)
+
+    async def broken(_wanted: Wanted) -> list[Row]:
+        raise IndexError("index out of range")
+
+    monkeypatch.setattr(store, "read", broken)
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="can't be read"):
+            await rows.read([ZONE])
+    assert rows.breaker.is_open()
+
+
 async def test_a_row_just_read_is_good_where_none_may_be_stale() -> None:
     """A bound of zero forbids old rows, not those that the store has just given."""
     store, clock = FakeStore(), FakeClock()

@@ -179,3 +179,40 @@ async def test_who_has_left_is_not_served(tmp_path: Path) -> None:
         app.release.set()
         await app.noted("answered /later 200")
         assert "arrived /next" not in app.log
+
+
+async def test_draining_waits_for_a_request_that_is_coming_in(tmp_path: Path) -> None:
+    """A body that has begun is read to its end and answered; a connection that comes later is closed."""
+    async with serving(tmp_path / "s") as (_, http, client):
+        client.send(b"POST /x HTTP/1.1\r\ncontent-length: 4\r\n\r\nab")
+        await asyncio.sleep(0.02)
+        drained = asyncio.create_task(http.drain(5.0))
+        await asyncio.sleep(0.02)
+        client.send(b"cd")
+        status, headers, body = await client.answer()
+        assert (status, headers["connection"], body) == (200, "close", b"abcd")
+        await drained
+
+
+async def test_large_bodies_that_dribble_leave_room_for_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the bound a large one is refused with a Retry-After, a small one is read; one that never ends gets a 408."""
+    monkeypatch.setattr("serving.http1.MAX_PARTIAL_BYTES", 100_000)
+    monkeypatch.setattr("serving.http1.MAX_BODY_S", 0.3)
+    async with serving(tmp_path / "s") as (_, http, slow):
+        large = b"POST / HTTP/1.1\r\ncontent-length: 200000\r\n\r\n"
+        slow.send(large + b"x" * 50_000)
+        await asyncio.sleep(0.02)
+        slow.send(b"x" * 49_000)
+        await asyncio.sleep(0.02)
+        others = [Client(*await asyncio.open_unix_connection(str(tmp_path / "s"))) for _ in range(2)]
+        others[0].send(large + b"x" * 70_000)
+        status, headers, _ = await others[0].answer()
+        assert (status, headers["retry-after"]) == (503, "1")
+        others[1].send(b"POST / HTTP/1.1\r\ncontent-length: 2000\r\n\r\n" + b"y" * 2000)
+        assert (await others[1].answer())[0] == 200
+        assert (await slow.answer())[0] == 408
+        for client in others:
+            client.writer.close()
+        assert http.partial_bytes == 0
