@@ -34,7 +34,7 @@ class Plan:
     step_s: float = 1.25
     search_s: float = 1.0
     confirm_s: float = 2.0
-    budget_s: float = 45 * 60  # no turn begins that would end later
+    budget_s: float = 55 * 60  # no turn begins that would end later
     generator_cpu: int = 0
     server_cpus: tuple[int, ...] = (0, 1)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 LONG_WINDOW = 600  # samples of the long-term latency average
 WARMUP = 10
 QUEUE = 4.0
-PATIENCE = 0.75  # the share of a caller's deadline that may be spent waiting: the wait is an average, too
+PATIENCE = 0.5  # the share of a caller's deadline that may be spent waiting: the wait is an average, too
 LEAST_S = 1e-5  # requests that take less do not hold the processor, but wait for something else
 
 

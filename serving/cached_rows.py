@@ -184,8 +184,10 @@ class CachedRows:
 
     def _ttl_s(self, key: Key, row: Row) -> float:
         ttl_s = self._policy.entity_ttl_s.get(key[0], self._policy.ttl_s)
-        # A number equals itself; comparing is a third of the price of asking math.isnan.
-        return ttl_s if any(value == value for value in row) else min(ttl_s, self._policy.absent_ttl_s)  # noqa: PLR0124
+        # A number equals itself; comparing is a third of the price of asking math.isnan. A view's time comes first.
+        if row[0] == row[0] or any(value == value for value in row):  # noqa: PLR0124
+            return ttl_s
+        return min(ttl_s, self._policy.absent_ttl_s)
 
     def _landed(self, keys: list[Key], flight: asyncio.Task[None]) -> None:
         for key in keys:
