@@ -25,6 +25,7 @@ _NAMES = (
     (r"log_monitor", "Ray log monitor"),
     (r"serving\.app", "application (driver)"),
     (r"pipelines\.stack", "supervisor"),
+    (r"pipelines\.predictions", "log compaction"),
     (r"default_worker|setup_worker", "Ray worker"),
     (r"resource_tracker", "resource tracker"),
 )
@@ -41,4 +42,4 @@ def name_of(process: psutil.Process) -> str:
 def named(command: Sequence[str]) -> str:
     """Name a process by its command."""
     words = " ".join(command)
-    return next((name for pattern, name in _NAMES if re.search(pattern, words)), words[:60])
+    return next((name for pattern, name in _NAMES if re.search(pattern, words)), words.rpartition("/")[2][:60])
