@@ -44,6 +44,8 @@ Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
 _MODEL_PATH: Final = re.compile(r"/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(/(?P<verb>infer|ready))?\Z")
 _MODEL_ROUTES: Final = 64  # a caller may make up any number
 _HTML: Final = b"text/html; charset=utf-8"
+# Encoded beforehand: under overload most answers are these, and what they cost is taken from the others.
+_REFUSALS: Final = {refusal: encode_problem(429, f"overloaded ({refusal}); try again later") for refusal in Refusal}
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -176,7 +178,7 @@ class Api:
     def _refuse(self, refusal: Refusal) -> Answer:
         self._telemetry.turned_away(refusal)
         wait = b"%d" % self._admission.retry_after_s()
-        return _problem(429, f"overloaded ({refusal}); try again later", headers=((b"retry-after", wait),))
+        return Answer(429, _REFUSALS[refusal], PROBLEM_JSON, ((b"retry-after", wait),))
 
     def _eta(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
         check_type(request)
