@@ -1,7 +1,8 @@
 """Reads Feast 0.67's online rows in Feast's own encoding, without Feast: it writes, we read.
 
-An entity's row is a flat list of floats: for each view of that entity, in their order, the event time (epoch seconds)
-and then the view's features. What is not there is NaN. Feast's keys have entity key serialization version 3.
+An entity's row is a line of floats: for each view of that entity, in their order, the event time (epoch seconds)
+and then the view's features. What is not there is NaN, as is what follows in a matrix with the rows of an entity that
+has more. Feast's keys have entity key serialization version 3.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol, cast
 
 import mmh3
 import numpy as np
 
-from adapters.redis_pipe import RedisPipe, command
+from adapters.redis_pipe import RedisPipe
 from contracts.errors import Unavailable
 from contracts.schema import Floats, ViewSpec
 
 PROJECT: Final = "tandem"
-Row = list[float]
 Wanted = Sequence[tuple[str, str]]  # (entity, key)
 
 _PROJECT: Final = PROJECT.encode()
@@ -42,8 +43,8 @@ _KEYS_KEPT: Final = 65_536  # encoded keys; a city has some thousands
 class OnlineStore(Protocol):
     """The latest rows of entities."""
 
-    async def read(self, wanted: Wanted) -> list[Row]:
-        """Rows in the order of (entity, key), in one round trip; raises Unavailable."""
+    async def read(self, wanted: Wanted) -> Floats:
+        """Rows [k, width] in the order of (entity, key), in one round trip; raises Unavailable."""
         ...
 
     async def close(self) -> None:
@@ -62,6 +63,7 @@ class RowLayout:
             self.views[view.entity] = (*self.views.get(view.entity, ()), view)
             self.offsets[view.name] = self.widths.get(view.entity, 0)
             self.widths[view.entity] = self.offsets[view.name] + 1 + len(view.features)
+        self.width = max(self.widths.values(), default=0)
 
 
 class RedisOnlineStore:
@@ -69,27 +71,21 @@ class RedisOnlineStore:
 
     def __init__(self, pipe: RedisPipe, views: Sequence[ViewSpec]) -> None:
         self._pipe = pipe
-        by_entity = RowLayout(views).views
-        self._fields = {entity: _hash_fields(of) for entity, of in by_entity.items()}
-        self._decoders = {
-            entity: [_view_decoder(len(view.features)) for view in of] for entity, of in by_entity.items()
-        }
+        layout = RowLayout(views)
+        self._width = layout.width
+        self._readers = {entity: _EntityReader(entity, of) for entity, of in layout.views.items()}
         self._command = lru_cache(maxsize=_KEYS_KEPT)(self._hmget)
 
-    async def read(self, wanted: Wanted) -> list[Row]:
+    async def read(self, wanted: Wanted) -> Floats:
         """See OnlineStore."""
         replies = await self._pipe.execute(b"".join([self._command(*one) for one in wanted]), len(wanted))
-        of_entity: dict[str, list[int]] = {}
-        for i, ((entity, _), reply) in enumerate(zip(wanted, replies, strict=True)):
-            if not isinstance(reply, list):
-                raise Unavailable("online store", "features_unavailable", str(reply))
-            of_entity.setdefault(entity, []).append(i)
-        rows: list[Row] = [[]] * len(wanted)
-        for entity, places in of_entity.items():
-            found = [replies[i] for i in places]
-            decoded = self._rows(entity, found) if len(found) >= _MANY else [self._row(entity, one) for one in found]
-            for i, row in zip(places, decoded, strict=True):
-                rows[i] = row
+        rows = np.full((len(wanted), self._width), np.nan)
+        places: dict[str, list[int]] = {entity: [] for entity in self._readers}
+        for i, (entity, _) in enumerate(wanted):
+            places[entity].append(i)
+        for entity, of in places.items():
+            if of:
+                self._readers[entity].decode([replies[i] for i in of], of, rows)
         return rows
 
     async def close(self) -> None:
@@ -97,31 +93,50 @@ class RedisOnlineStore:
         self._pipe.close()
 
     def _hmget(self, entity: str, key: str) -> bytes:
-        return command(b"HMGET", entity_key(entity, key) + _PROJECT, *self._fields[entity])
+        return self._readers[entity].command(key)
 
-    def _row(self, entity: str, reply: list[bytes | None]) -> Row:
-        row: Row = []
-        start = 0
-        for width, decode in self._decoders[entity]:
-            row += decode(reply[start : start + width])
-            start += width
-        return row
 
-    def _rows(self, entity: str, replies: list[list[bytes | None]]) -> list[Row]:
-        """Many rows of one entity: a view whose values are all there is unpacked at once for all of them."""
-        rows = np.empty((len(replies), len(replies[0])))
+class _EntityReader:
+    """How the rows of one entity are asked for, and read."""
+
+    def __init__(self, entity: str, views: Sequence[ViewSpec]) -> None:
+        self._entity = entity
+        fields = _hash_fields(views)
+        self._head = b"*%d\r\n$5\r\nHMGET\r\n" % (2 + len(fields))
+        self._tail = b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
+        self._decoders = [_view_decoder(len(view.features)) for view in views]
+
+    def command(self, key: str) -> bytes:
+        name = entity_key(self._entity, key) + _PROJECT
+        return b"%b$%d\r\n%b%b" % (self._head, len(name), name, self._tail)
+
+    def decode(self, replies: Sequence[list[bytes | None]], places: list[int], rows: Floats) -> None:
+        """Write replies into these places of the rows; a view whose values are all there is unpacked at once."""
+        for reply in replies:
+            if not isinstance(reply, list):
+                raise Unavailable("online store", "features_unavailable", str(reply))
+        if len(replies) < _MANY:
+            for place, reply in zip(places, replies, strict=True):
+                self._decode_one(reply, rows[place])
+            return
+        stride = len(replies[0])
+        fields = list(chain.from_iterable(replies))
         start = 0
-        for width, decode in self._decoders[entity]:
+        for width, decode in self._decoders:
             end = start + width
-            values = _doubles([field for reply in replies for field in reply[start + 1 : end]])
+            values = _doubles([fields[column::stride] for column in range(start + 1, end)])
             if values is None:
-                rows[:, start:end] = [decode(reply[start:end]) for reply in replies]
+                rows[places, start:end] = [decode(reply[start:end]) for reply in replies]
             else:
-                rows[:, start] = [decode_timestamp(reply[start]) for reply in replies]
-                rows[:, start + 1 : end] = values.reshape(len(replies), width - 1)
+                rows[places, start] = list(map(decode_timestamp, fields[start::stride]))
+                rows[places, start + 1 : end] = values.T
             start = end
-        decoded: list[Row] = rows.tolist()
-        return decoded
+
+    def _decode_one(self, reply: list[bytes | None], row: Floats) -> None:
+        start = 0
+        for width, decode in self._decoders:
+            row[start : start + width] = decode(reply[start : start + width])
+            start += width
 
 
 class SqliteOnlineStore:
@@ -131,20 +146,20 @@ class SqliteOnlineStore:
         self._path = path
         self._layout = RowLayout(views)
 
-    async def read(self, wanted: Wanted) -> list[Row]:
+    async def read(self, wanted: Wanted) -> Floats:
         """See OnlineStore."""
-        distinct = list(dict.fromkeys(wanted))
+        distinct = {one: i for i, one in enumerate(dict.fromkeys(wanted))}
         try:
-            rows = dict(zip(distinct, await asyncio.to_thread(self._read, distinct), strict=True))
-            return [rows[one] for one in wanted]
+            rows = await asyncio.to_thread(self._read, list(distinct))
         except sqlite3.Error as error:
             raise Unavailable("online store", "features_unavailable", str(error)) from error
+        return rows[[distinct[one] for one in wanted]]
 
     async def close(self) -> None:
         """See OnlineStore."""
 
-    def _read(self, wanted: Wanted) -> list[Row]:
-        rows = [[math.nan] * self._layout.widths[entity] for entity, _ in wanted]
+    def _read(self, wanted: Wanted) -> Floats:
+        rows = np.full((len(wanted), self._layout.width), np.nan)
         with sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True) as connection:
             for entity, views in self._layout.views.items():
                 places = {entity_key(entity, key): i for i, (of, key) in enumerate(wanted) if of == entity}
@@ -153,7 +168,7 @@ class SqliteOnlineStore:
         connection.close()
         return rows
 
-    def _fill(self, connection: sqlite3.Connection, view: ViewSpec, places: dict[bytes, int], rows: list[Row]) -> None:
+    def _fill(self, connection: sqlite3.Connection, view: ViewSpec, places: dict[bytes, int], rows: Floats) -> None:
         offset = self._layout.offsets[view.name]
         columns = {name: offset + 1 + i for i, name in enumerate(view.features)}
         marks = ",".join("?" * len(places))
@@ -219,18 +234,19 @@ def decode_timestamp(value: bytes | None) -> float:
     return parts[_SECONDS_TAG] + parts[_NANOS_TAG] / 1e9
 
 
-def _doubles(fields: list[bytes | None]) -> Floats | None:
-    """Values of fields that all hold a double; None where one does not."""
-    if None in fields:
+def _doubles(columns: Sequence[list[bytes | None]]) -> Floats | None:
+    """Values [columns, rows] of fields that all hold a double; None where one does not."""
+    fields = list(chain.from_iterable(columns))
+    if not all(fields):
         return None
     joined = b"".join(cast("list[bytes]", fields))
-    if len(joined) != _DOUBLE_BYTES * len(fields) or not all(fields):
+    if len(joined) != _DOUBLE_BYTES * len(fields):
         return None
     values = np.frombuffer(joined, dtype=_TAGGED)
-    return values["value"] if (values["tag"] == _DOUBLE_TAG).all() else None
+    return values["value"].reshape(len(columns), -1) if (values["tag"] == _DOUBLE_TAG).all() else None
 
 
-def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], Row]]:
+def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], list[float]]]:
     """How many fields a view's reply has, and what turns them into its part of the row.
 
     A whole row is unpacked at once: this is most of what a read of many trips costs.
@@ -239,7 +255,7 @@ def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], Ro
     tags, size = bytes([_DOUBLE_TAG]) * features, _DOUBLE_BYTES * features
     unpack = struct.Struct("<" + "xd" * features).unpack
 
-    def decode(fields: list[bytes | None]) -> Row:
+    def decode(fields: list[bytes | None]) -> list[float]:
         event_time, *values = fields
         if event_time is None:
             return nothing

@@ -50,7 +50,7 @@ class References:
         self._runner.run(self._store.close())
         self._runner.close()
 
-    async def _read(self, wanted: list[str]) -> list[list[float]]:
+    async def _read(self, wanted: list[str]) -> Floats:
         try:
             async with asyncio.timeout(_READ_S):
                 return await self._store.read([("pair", key) for key in wanted])

@@ -30,7 +30,7 @@ class RowCache:
     """Least recently used out first; the TTL is spread by ±`jitter` so that keys stored together don't end together.
 
     `uniform` gives draws from [0, 1). A row past its expiry stays until it is pushed out: a stale value within bounds
-    is better than none when the store is gone. Rows shorter than `width` are filled up with NaN.
+    is better than none when the store is gone.
     """
 
     def __init__(self, capacity: int, width: int, uniform: Callable[[], float], *, jitter: float = 0.1) -> None:
@@ -64,18 +64,14 @@ class RowCache:
         stored = self._stored[slots]
         return self._rows[slots], np.isfinite(stored) & (now - stored <= bound_s)
 
-    def put(self, keys: Sequence[Key], rows: Sequence[Sequence[float]], now: float, ttls_s: Sequence[float]) -> None:
-        """Store rows, each with a TTL of its own; beyond the capacity the least used go."""
-        slots = [self._slot(key) for key in keys]
-        by_width: dict[int, list[int]] = {}
-        for i, row in enumerate(rows):
-            by_width.setdefault(len(row), []).append(i)
-        for width, of in by_width.items():
-            places = [slots[i] for i in of]
-            self._rows[places, :width] = [rows[i] for i in of]
-            self._rows[places, width:] = math.nan
-        spread, uniform = 2 * self._jitter, self._uniform
+    def put(self, keys: Sequence[Key], rows: Floats, now: float, ttls_s: Sequence[float]) -> None:
+        """Store distinct rows [k, width], each with a TTL of its own; beyond the capacity the least used go."""
+        known = [self._slots.get(key) for key in keys]
+        self._used[[slot for slot in known if slot is not None]] = math.inf  # not to be given away to the others
+        slots = [self._place(key) if slot is None else slot for key, slot in zip(keys, known, strict=True)]
+        self._rows[slots] = rows
         self._stored[slots] = self._used[slots] = now
+        spread, uniform = 2 * self._jitter, self._uniform
         self._expiry[slots] = [now + ttl_s * (1 - self._jitter + spread * uniform()) for ttl_s in ttls_s]
 
     def keys(self) -> list[Key]:
@@ -97,23 +93,18 @@ class RowCache:
         find, nowhere = self._slots.get, self.capacity
         return np.array([find(key, nowhere) for key in keys], dtype=np.intp)
 
-    def _slot(self, key: Key) -> int:
-        slot = self._slots.get(key)
-        if slot is None:
-            slot = self._slots[key] = self._place()
-            self._keys[slot] = key
-        self._used[slot] = math.inf  # until it is stored: not to be given away to the next of the same batch
-        return slot
-
-    def _place(self) -> int:
+    def _place(self, key: Key) -> int:
         if not self._free:
             count = max(1, self.capacity // _EVICTED_AT_ONCE)
             for slot in np.argsort(self._used[: self.capacity], kind="stable")[:count].tolist():
-                key = self._keys[slot]
-                if key is not None:
-                    del self._slots[key]
+                evicted = self._keys[slot]
+                if evicted is not None:
+                    del self._slots[evicted]
                 self._keys[slot] = None
                 self._stored[slot] = self._expiry[slot] = self._used[slot] = -math.inf
                 self._free.append(slot)
             self.evicted += count
-        return self._free.pop()
+        slot = self._slots[key] = self._free.pop()
+        self._keys[slot] = key
+        self._used[slot] = math.inf  # until it is stored
+        return slot

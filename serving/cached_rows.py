@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from adapters.online_store import OnlineStore, Row
+from adapters.online_store import OnlineStore
 from contracts.clock import Clock
 from contracts.errors import Unavailable
 from contracts.schema import Floats
@@ -79,14 +79,17 @@ class CachedRows:
         rows, expiry = self.cache.get(keys, now)
         if not expiry or min(expiry) - now >= _NEAR * self._read_s:
             return Found(rows, [])
-        missing, soon = [], []
+        if max(expiry) <= now:
+            return Found(rows, list(range(len(keys))))
+        missing: list[int] = []
+        soon: dict[Key, None] = {}
         for i, end in enumerate(expiry):
             if end <= now:
                 missing.append(i)
-            elif refresh_early(now, end, self._read_s, 1.0 - self._uniform()):
-                soon.append(keys[i])
+            elif keys[i] not in self._flights and refresh_early(now, end, self._read_s, 1.0 - self._uniform()):
+                soon[keys[i]] = None
         if soon and self._background():
-            self._launch(soon, now)
+            self._launch(list(soon), now)
         return Found(rows, missing)
 
     async def fetch(self, keys: Sequence[Key], found: Found, within_s: float = math.inf) -> Floats:
@@ -135,11 +138,12 @@ class CachedRows:
 
     async def _await(self, missing: Sequence[Key], now: float, within_s: float) -> Unavailable | None:
         """Wait for the flights of the missing keys; returns why they are still missing."""
-        if all(key in self._flights for key in missing) or self.breaker.allow(now):
-            self._launch(missing, now)
-        else:
+        new = [key for key in dict.fromkeys(missing) if key not in self._flights]
+        if new and not self.breaker.allow(now):
             return Unavailable("online store", "features_unavailable", "the breaker is open")
-        flights = {self._flights[key] for key in missing if key in self._flights}
+        flights = {self._launch(new, now)} if new else set()
+        if len(new) < len(missing):
+            flights.update(self._flights[key] for key in missing)
         # Not cancelled with this request: others wait for the same flight, and the cache wants its rows. A flight
         # began no later than this wait and ends at its own deadline; the grace lets it tell the reason itself.
         _, late = await asyncio.wait(flights, timeout=min(within_s, self._policy.deadline_s + _GRACE_S))
@@ -156,14 +160,12 @@ class CachedRows:
     def _too_late(limit_s: float) -> Unavailable:
         return Unavailable("online store", "features_timeout", f"no answer within {limit_s * 1000:.0f} ms")
 
-    def _launch(self, keys: Sequence[Key], now: float) -> None:
-        new = [key for key in dict.fromkeys(keys) if key not in self._flights]
-        if not new:
-            return
+    def _launch(self, new: list[Key], now: float) -> asyncio.Task[None]:
+        """Begin to read distinct keys of which none is on its way."""
         flight = asyncio.create_task(self._fly(new, now))
-        for key in new:
-            self._flights[key] = flight
+        self._flights.update(dict.fromkeys(new, flight))
         flight.add_done_callback(lambda done: self._landed(new, done))
+        return flight
 
     async def _fly(self, keys: list[Key], started: float) -> None:
         self.reads += 1
@@ -178,20 +180,21 @@ class CachedRows:
         now = self._clock.monotonic()
         self.breaker.record(ok=True, now=now)
         self._read_s += 0.1 * (now - started - self._read_s)
-        self.cache.put(keys, rows, now, [self._ttl_s(key, row) for key, row in zip(keys, rows, strict=True)])
+        self.cache.put(keys, rows, now, self._ttls_s(keys, rows))
         for key in self._overtaken.intersection(keys) if self._overtaken else ():
             self.cache.invalidate(key, now)
 
-    def _ttl_s(self, key: Key, row: Row) -> float:
-        ttl_s = self._policy.entity_ttl_s.get(key[0], self._policy.ttl_s)
-        # A number equals itself; comparing is a third of the price of asking math.isnan. A view's time comes first.
-        if row[0] == row[0] or any(value == value for value in row):  # noqa: PLR0124
-            return ttl_s
-        return min(ttl_s, self._policy.absent_ttl_s)
+    def _ttls_s(self, keys: Sequence[Key], rows: Floats) -> list[float]:
+        ttl_s, of_entity = self._policy.ttl_s, self._policy.entity_ttl_s
+        ttls_s = [of_entity.get(entity, ttl_s) for entity, _ in keys] if of_entity else [ttl_s] * len(keys)
+        for i in np.flatnonzero(np.isnan(rows).all(axis=1)).tolist():
+            ttls_s[i] = min(ttls_s[i], self._policy.absent_ttl_s)
+        return ttls_s
 
     def _landed(self, keys: list[Key], flight: asyncio.Task[None]) -> None:
         for key in keys:
             self._flights.pop(key, None)
-            self._overtaken.discard(key)
+        if self._overtaken:
+            self._overtaken.difference_update(keys)
         if not flight.cancelled():
             flight.exception()  # a background refresh that failed has no other listener

@@ -119,7 +119,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         deadline_s=settings.feature_deadline_ms / 1000,
         entity_ttl_s=dict.fromkeys(_statistics(), settings.feature_cache_statistics_ttl_s),
     )
-    width = max(RowLayout(VIEWS).widths.values())
+    width = RowLayout(VIEWS).width
     rows = CachedRows(_online_store(settings), width, policy, clock, background=admission.has_room)
     features = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=settings.future_skew_s)
     log = PredictionLog(

@@ -23,7 +23,7 @@ from adapters.artifact_store import (
     ZONES_FILE,
     Artifact,
 )
-from adapters.online_store import Row, RowLayout, Wanted
+from adapters.online_store import RowLayout, Wanted
 from adapters.onnx_session import INPUT, OUTPUTS, OnnxModel
 from adapters.streams import Entry, Message, dead_letter
 from adapters.tables import Golden, write_golden, write_heuristic
@@ -52,7 +52,7 @@ LOOKUPS = (
 )
 _FEATURES = {view.name: view.features for view in VIEWS}
 LOOKED_UP = tuple(f"{lookup.role}.{name}" for lookup in LOOKUPS for name in _FEATURES[lookup.view])
-WIDTH = max(RowLayout(VIEWS).widths.values())
+WIDTH = RowLayout(VIEWS).width
 SCHEMA = FeatureSchema(
     "tiny",
     (
@@ -113,7 +113,7 @@ class FakeStore:
     """An online store in a dictionary; it can be told to fail or to hang."""
 
     views: Sequence[ViewSpec] = VIEWS
-    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    rows: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     error: Unavailable | None = None
     hangs: bool = False
     reads: list[Wanted] = field(default_factory=list)
@@ -126,15 +126,18 @@ class FakeStore:
         start = layout.offsets[view]
         row[start : start + 1 + len(values)] = [event_time, *values]
 
-    async def read(self, wanted: Wanted) -> list[Row]:
+    async def read(self, wanted: Wanted) -> Floats:
         """Rows, NaN where there are none."""
         self.reads.append(list(wanted))
         if self.error:
             raise self.error
         if self.hangs:
             await asyncio.Event().wait()
-        widths = RowLayout(self.views).widths
-        return [self.rows.get((entity, key), [math.nan] * widths[entity]) for entity, key in wanted]
+        found = np.full((len(wanted), RowLayout(self.views).width), np.nan)
+        for i, one in enumerate(wanted):
+            row = self.rows.get(one, [])
+            found[i, : len(row)] = row
+        return found
 
     async def close(self) -> None:
         """Nothing to let go."""

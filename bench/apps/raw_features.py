@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import numpy as np
 from onnx_model import Model
 from trips import ENTITY_OF_ROLE, Trips, answer
 
@@ -51,7 +50,7 @@ async def looked_up(trips: Trips) -> dict[str, Floats]:
         for role, entity in ENTITY_OF_ROLE.items()
     }
     rows = await store.read(list(places))
-    of_role = {role: np.array([rows[i] for i in at]).T for role, at in positions.items()}
+    of_role = {role: rows[at].T for role, at in positions.items()}
     return {
         f"{lookup.role}.{name}": of_role[lookup.role][OFFSETS[lookup.view] + 1 + i]
         for lookup in LOOKUPS

@@ -39,8 +39,7 @@ Keys = dict[str, list[str]]
 
 def fresh_reader(store: OnlineStore) -> tuple[FeatureReader, CachedRows]:
     """The replica's own reader with an empty cache over a store."""
-    width = max(RowLayout(VIEWS).widths.values())
-    rows = CachedRows(store, width, CachePolicy(deadline_s=5.0), SystemClock())
+    rows = CachedRows(store, RowLayout(VIEWS).width, CachePolicy(deadline_s=5.0), SystemClock())
     return FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60.0), rows
 
 

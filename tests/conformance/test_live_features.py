@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import redis
 
-from adapters.online_store import RedisOnlineStore, Row, RowLayout
+from adapters.online_store import RedisOnlineStore, RowLayout
 from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert
 from adapters.redis_pipe import RedisPipe
 from adapters.redis_stream import RedisStream
@@ -30,6 +30,7 @@ from contracts.errors import Unavailable
 from contracts.events import FEATURES_INVALIDATED, TRIPS_ENDED, TripEnded, dead_letter_topic, encode_event
 from contracts.features import VIEWS
 from contracts.local_time import local_time
+from contracts.schema import Floats
 from contracts.trips import CITY, CITY_TZ
 from feature_repo.history import ended_trips, log_ratio_of, pair_history, pair_table, window_tables
 from pipelines.stream import GROUP
@@ -80,7 +81,7 @@ def event(trip: Any) -> bytes:
 def read(valkey: EmbeddedValkey, view: str, key: str) -> list[float]:
     """Event time and values of a row."""
 
-    async def once() -> list[Row]:
+    async def once() -> Floats:
         store = RedisOnlineStore(RedisPipe(valkey.socket_url), VIEWS)
         try:
             return await store.read([(entity, key)])
@@ -91,7 +92,8 @@ def read(valkey: EmbeddedValkey, view: str, key: str) -> list[float]:
     entity = spec.entity
     (row,) = asyncio.run(once())
     start = LAYOUT.offsets[view]
-    return row[start : start + 1 + len(spec.features)]
+    values: list[float] = row[start : start + 1 + len(spec.features)].tolist()
+    return values
 
 
 def recent(count: int, now: float, seed: int = 1) -> list[TripEnded]:

@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from adapters.online_store import OnlineStore, RedisOnlineStore, Row, SqliteOnlineStore, entity_key
+from adapters.online_store import OnlineStore, RedisOnlineStore, SqliteOnlineStore, entity_key
 from adapters.redis_pipe import RedisPipe, command
 from adapters.trips_file import trips_writer, write_zones
 from adapters.valkey import EmbeddedValkey
 from contracts.features import VIEWS
+from contracts.schema import Floats
 from feature_repo.store import open_store
 from pipelines.layout import Layout
 from pipelines.materialize import build, materialize
@@ -54,10 +55,10 @@ def refill(home: Path, store: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         table.write_bytes(kept)
 
 
-def read(reader: OnlineStore) -> list[Row]:
+def read(reader: OnlineStore) -> Floats:
     """The rows that are asked for."""
 
-    async def once() -> list[Row]:
+    async def once() -> Floats:
         try:
             return await reader.read(WANTED)
         finally:
@@ -66,7 +67,7 @@ def read(reader: OnlineStore) -> list[Row]:
     return asyncio.run(once())
 
 
-def check(home: Path, first: dict[str, Any], second: dict[str, Any], rows: list[Row]) -> None:
+def check(home: Path, first: dict[str, Any], second: dict[str, Any], rows: Floats) -> None:
     """Online is what the second set says, and nothing of the first is left."""
     assert second["rows"]["pair_stats"] == first["rows"]["pair_stats"] - 1
     gone, changed, city = rows

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
@@ -30,6 +31,7 @@ from adapters.online_store import (
 )
 from adapters.redis_pipe import RedisPipe
 from adapters.valkey import EmbeddedValkey
+from contracts.schema import Floats
 from tests.fakes import VIEWS, FakeStore
 
 WHEN = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -106,7 +108,7 @@ def compare(store: FeatureStore, reader: OnlineStore, *, clock_s: float = 1e-6) 
                 assert math.isnan(row[start])
 
 
-async def _read(reader: OnlineStore) -> list[list[float]]:
+async def _read(reader: OnlineStore) -> Floats:
     try:
         return await reader.read(WANTED)
     finally:
@@ -134,10 +136,10 @@ def test_the_fake_answers_as_the_real_ones_do() -> None:
         for key, seconds, values in rows:
             fake.put(view, key, WHEN.timestamp() - seconds, *values)
     found = asyncio.run(fake.read(WANTED))
-    layout = RowLayout(VIEWS)
-    assert [len(row) for row in found] == [layout.widths[entity] for entity, _ in WANTED]
-    assert found[0] == [WHEN.timestamp(), 12.0]
-    assert all(math.isnan(value) for value in found[3])
+    assert found.shape == (len(WANTED), RowLayout(VIEWS).width)
+    assert found[0, :2].tolist() == [WHEN.timestamp(), 12.0]
+    assert np.isnan(found[0, 2:]).all()
+    assert np.isnan(found[3]).all()
 
 
 @given(st.text(max_size=40), st.sampled_from(["city", "zone", "zone_hour"]))

@@ -31,7 +31,7 @@ from tests.fakes import tiny_artifact
 from tests.some_trips import ZONES, some_trips, zone_frame
 from training.dataset import point_in_time_join
 
-WIDTH = max(RowLayout(VIEWS).widths.values())
+WIDTH = RowLayout(VIEWS).width
 
 
 class _Rows:
@@ -46,8 +46,7 @@ class _Rows:
 
     async def fetch(self, keys: Sequence[Key], found: Found, within_s: float = 0.0) -> Floats:  # noqa: ARG002
         """Rows as they are."""
-        for i, row in enumerate(await self._store.read(keys)):
-            found.rows[i, : len(row)] = row
+        found.rows[:] = await self._store.read(keys)
         return found.rows
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from adapters.online_store import Row, Wanted
+from adapters.online_store import Wanted
 from contracts.errors import Unavailable
+from contracts.schema import Floats
 from serving.cached_rows import CachedRows, CachePolicy
 from tests.fakes import NOW, WIDTH, FakeClock, FakeStore
 
@@ -99,7 +100,7 @@ async def test_an_answer_that_cannot_be_read_is_a_failure(monkeypatch: pytest.Mo
     store, clock = FakeStore(), FakeClock()
     rows = cached(store, clock)
 
-    async def broken(_wanted: Wanted) -> list[Row]:
+    async def broken(_wanted: Wanted) -> Floats:
         raise IndexError("index out of range")
 
     monkeypatch.setattr(store, "read", broken)
@@ -176,9 +177,9 @@ async def test_a_write_that_overtakes_a_flight_is_not_lost() -> None:
     class Slow(FakeStore):
         """Has read before it is let go."""
 
-        async def read(self, wanted: Wanted) -> list[Row]:
+        async def read(self, wanted: Wanted) -> Floats:
             """The rows of the moment of asking."""
-            found = [list(row) for row in await super().read(wanted)]
+            found = await super().read(wanted)
             await go.wait()
             return found
 
