@@ -33,7 +33,7 @@ class LocalTime:
 
     def seconds(self, at: Floats) -> Floats:
         """Seconds on the local clock since its own 1970, for epoch seconds of any shape."""
-        local: Floats = at + self.offsets[np.searchsorted(self.transitions, at, side="right")]
+        local: Floats = at + self.offsets[self.transitions.searchsorted(at, "right")]
         return local
 
     def day(self, at: Floats) -> Ints:
@@ -43,8 +43,8 @@ class LocalTime:
     def midnight(self, day: Ints) -> Floats:
         """Epoch seconds at which a local day begins."""
         local = day * float(DAY_S)
-        guess = local - self.offsets[np.searchsorted(self.transitions, local, side="right")]
-        begins: Floats = local - self.offsets[np.searchsorted(self.transitions, guess, side="right")]
+        guess = local - self.offsets[self.transitions.searchsorted(local, "right")]
+        begins: Floats = local - self.offsets[self.transitions.searchsorted(guess, "right")]
         return begins
 
 

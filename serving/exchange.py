@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from serving.call import Call
 
 JSON: Final = b"application/json"
@@ -33,8 +35,7 @@ class Request:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A response before it is sent."""
 
     status: int

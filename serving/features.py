@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
+from msgspec import Struct
 
 from adapters.online_store import RowLayout
 from contracts.errors import SchemaMismatch, Unavailable
@@ -41,8 +42,7 @@ class Looking:
     found: Found
 
 
-@dataclass(frozen=True, slots=True)
-class LookedUp:
+class LookedUp(Struct, frozen=True):
     """Values [columns, n] in the order of `FeatureReader.names`, and ages in seconds [lookups, n]; NaN is absent."""
 
     values: Floats

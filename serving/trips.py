@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from contracts.errors import InvalidInput
 from contracts.features import ETA_SCHEMA
@@ -21,8 +20,7 @@ from contracts.zones import Positions, Zones, pair_keys
 from serving.places import Locator
 
 
-@dataclass(frozen=True)
-class Trips:
+class Trips(Struct, frozen=True):
     """Trips of one request: their ids, their zones by id and by position, and start times (epoch seconds), each [n]."""
 
     ids: list[str]

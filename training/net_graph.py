@@ -124,9 +124,9 @@ def _hours(parts: _Parts, net: Net) -> str:
     clock = net.encoding.columns.clock
     if clock is None:
         raise AssertionError("a table of hours without a clock")
-    hour, weekday = (parts.pick([at], name) for at, name in zip(clock, ("hour", "weekday"), strict=True))
-    day_start = parts.add("Mul", [weekday, parts.keep("hours_a_day", np.float32(24.0))], "day_start")
-    whole = parts.add("Cast", [parts.add("Add", [day_start, hour], "time")], "whole_hour", to=TensorProto.INT64)
+    steps = parts.keep("hours_of", np.array([[1.0], [24.0]], dtype=np.float32))
+    time = parts.add("MatMul", [parts.pick(clock, "clock"), steps], "time")  # rounds once, as a sum does
+    whole = parts.add("Cast", [time], "whole_hour", to=TensorProto.INT64)
     limits = [parts.keep("first_hour", np.int64(0)), parts.keep("last_hour", np.int64(HOURS_OF_WEEK - 1))]
     row = parts.add("Clip", [whole, *limits], "hour_of_week")  # after the cast, which leaves an absent time below 0
     return parts.look_up(net.weights["hours"], row, 1, "hour_entries")
