@@ -150,9 +150,11 @@ class GrpcApi:
                 call.deadline = call.started + left_s
             refusal = self._admission.enter(deadline_s=min(self._queue_s, PATIENCE * call.left_s())) if works else None
             if refusal is not None:
+                code = grpc.StatusCode.RESOURCE_EXHAUSTED
                 self._telemetry.turned_away(refusal)
+                self._telemetry.finished(path, code.name, time.perf_counter() - call.started)
                 words = f"overloaded ({refusal}); try again in {self._admission.retry_after_s()} s"
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, words)
+                await context.abort(code, words)
             code, words = grpc.StatusCode.OK, ""
             try:
                 return await rpc(request, call)

@@ -57,7 +57,12 @@ class Settings:
         60.0, "the same for rows that change only when history is materialized", low=0.01, high=86_400
     )
     feature_cache_rows: int = _setting(50_000, "most rows a replica keeps", low=8192, high=10_000_000)
-    feature_stale_s: float = _setting(300.0, "oldest row that stands in when the store is gone", low=0, high=86_400)
+    feature_stale_s: float = _setting(
+        300.0,
+        "oldest row that stands in when the store is gone; rows that live longer in the cache never do",
+        low=0,
+        high=86_400,
+    )
     queue_ms: float = _setting(100.0, "longest expected wait; who would wait longer is refused", low=1, high=10_000)
     future_skew_s: float = _setting(60.0, "a stored value stamped further ahead than this is absent", low=0, high=3600)
     route_poll_ms: float = _setting(500.0, "how often a replica looks for a new route table", low=50, high=60_000)

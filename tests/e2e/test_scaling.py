@@ -12,14 +12,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.artifact_store import ArtifactStore
-from adapters.valkey import free_port
-from contracts.features import ETA_SCHEMA
-from pipelines.stack import Stack
-from pipelines.supervisor import members
-from pipelines.up import down, status, up
-from tests.e2e.test_stack import Callers, Running, fill, until
-from tests.fakes import constant_onnx, tiny_artifact
+from pipelines.up import status
+from tests.e2e.running import Callers, Running, running_stack, until
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +24,6 @@ QUICK = {
     "SCALE_WINDOW_S": "2",
     "SCALE_UP_DELAY_S": "0.5",
     "SCALE_DOWN_DELAY_S": "2",
-    "FEATURE_DEADLINE_MS": "1000",
     "QUEUE_MS": "1000",
 }
 MANY = {"trips": [{"pickup": {"zone": "1"}, "dropoff": {"zone": "2"}}] * 64}
@@ -39,19 +32,8 @@ MANY = {"trips": [{"pickup": {"zone": "1"}, "dropoff": {"zone": "2"}}] * 64}
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack of one replica that may become two."""
-    home = tmp_path_factory.mktemp("home")
-    model = constant_onnx(len(ETA_SCHEMA.features), 600.0)
-    ArtifactStore(home / "artifacts").publish(tiny_artifact(home / "made", schema=ETA_SCHEMA, model=model))
-    fill(home)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"PORT": free_port(), "GRPC_PORT": free_port(), **QUICK}.items():
-            patch.setenv(f"TANDEM_{name}", str(value))
-        try:
-            result = up(home, progress=False)
-            yield Running(home, result["url"], result)
-        finally:
-            down(home)
-            assert list(members(Stack(home).id)) == []
+    with running_stack(tmp_path_factory.mktemp("home"), **QUICK) as running:
+        yield running
 
 
 def samples(stack: Running, path: str = "/metrics") -> dict[tuple[str, ...], float]:
