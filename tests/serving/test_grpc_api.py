@@ -124,3 +124,16 @@ async def test_health_and_metadata(replica: Replica, tmp_path: Path) -> None:
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     assert ready.ready
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.anyio
+async def test_a_refused_call_is_counted_with_the_answered(replica: Replica, tmp_path: Path) -> None:
+    """RESOURCE_EXHAUSTED says when to try again, and the request counter knows of it."""
+    replica.admission.limit = 0.0
+    async with served(replica, tmp_path) as call:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(PREDICT, tandem.PredictRequest(trips=[trip()]), tandem.PredictResponse)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "try again in 1 s" in (caught.value.details() or "")
+    metrics = (await replica.request("GET", "/metrics")).text
+    assert f'tandem_requests_total{{route="{PREDICT}",status="RESOURCE_EXHAUSTED"}} 1' in metrics
