@@ -20,6 +20,7 @@ STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("serving.api.Api._decode", "decode"),
     ("contracts.messages", "decode"),
     ("serving.http1", "HTTP/1.1"),
+    ("serving.request_queue", "HTTP/1.1"),
     ("serving.exchange", "HTTP/1.1"),
     ("serving.running", "model"),
     ("serving.records", "prediction log"),

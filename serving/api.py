@@ -70,7 +70,7 @@ class OutcomeSink(Protocol):
 
 
 class Api:
-    """The application of one replica, for `http1.HttpServer`."""
+    """The application of one replica, for `request_queue.RequestQueue`."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Api:
         }
 
     def arrived(self, request: Request) -> Answer | None:
-        """See http1.Application: a request that works is counted in, or turned away before its turn."""
+        """See request_queue.Application: a request that works is counted in, or turned away before its turn."""
         if request.method != "POST":
             return None
         wait_s = self._queue_s
@@ -125,7 +125,7 @@ class Api:
         return None if refusal is None else self._refuse(refusal)
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
-        """See http1.Application."""
+        """See request_queue.Application."""
         call = request.call = Call()
         try:
             answer = self._dispatch(request, call)

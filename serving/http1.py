@@ -1,20 +1,15 @@
-"""HTTP/1.1 for one application on one event loop: bytes in, whole requests to the application, answers in order.
+"""HTTP/1.1 of one connection: bytes in, whole requests to the queue, answers in order.
 
-A general server makes a task, a dictionary and four messages of each request, which costs more than the model. Here a
-request that can be answered at once is answered without any of them. Of what arrives in one turn of the loop the first
-is served at once and the rest counted before any of it is served, so that the application sees its queue.
+A general server makes a task, a dictionary and four messages of each request, which costs more than the model.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, Protocol, cast
+from typing import Final, cast
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -22,131 +17,22 @@ import httptools
 from contracts.messages import MAX_BODY_BYTES
 from serving.exchange import Answer, Headers, Request
 from serving.problems import PROBLEM_JSON, encode_problem
+from serving.request_queue import RequestQueue
 
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_PARTIAL_BYTES: Final = 64 << 20  # of all bodies that have not come in whole
 SMALL_BODY_BYTES: Final = 64 << 10  # not refused for others' sake
 MAX_BODY_S: Final = 10.0  # from the head to the end of a body that does not come with it
-_AT_A_TIME: Final = 8  # requests served before the loop looks for news: answers of the store, health checks
-_TURN_S: Final = 0.001  # the same, where requests take longer
 _PIPELINED: Final = 16
 _LINGER_S: Final = 1.0
-_GONE: Final = Answer(499, b"")  # the client left before its turn
-
-
-class Application(Protocol):
-    """What requests are handed to."""
-
-    def arrived(self, request: Request) -> Answer | None:
-        """A request has come in: it joins the queue, unless it is turned away at once with an answer."""
-        ...
-
-    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
-        """Its turn has come; never raises, nor does what is awaited."""
-        ...
-
-    def answered(self, request: Request, answer: Answer) -> None:
-        """The answer was sent."""
-        ...
-
-
-class HttpServer:
-    """The queue between connections and the application."""
-
-    def __init__(self, app: Application, loop: asyncio.AbstractEventLoop) -> None:
-        self.connections: set[Connection] = set()
-        self.partial_bytes = 0
-        self.closing = False
-        self.left = asyncio.Event()  # a connection has ended
-        self._app = app
-        self._loop = loop
-        self._ready: deque[tuple[Connection, Request]] = deque()
-        self._turn_taken = False  # `_serve` is due, and requests queue until then
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def connection(self) -> asyncio.Protocol:
-        """Make the protocol of a new connection."""
-        return Connection(self)
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Let something happen in the loop's next turn."""
-        self._loop.call_soon(call)
-
-    def take(self, connection: Connection, request: Request) -> None:
-        """Queue a request, or turn it away: who can't be served should not wait to hear it."""
-        refused = self._app.arrived(request)
-        if refused is not None:
-            connection.respond(request, refused)
-            self._app.answered(request, refused)
-            return
-        if self._turn_taken:
-            self._ready.append((connection, request))
-            return
-        # The first of a turn need not wait for the next one; what else has arrived by then is counted meanwhile.
-        self._turn_taken = True
-        self._loop.call_soon(self._serve)
-        self._serve_one(connection, request)
-
-    async def drain(self, limit_s: float) -> None:
-        """Close what is idle, finish what has begun within the time, and close that, too."""
-        self.closing = True
-        for connection in tuple(self.connections):
-            connection.close_if_idle()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                while self.connections:
-                    await self.left.wait()
-                    self.left.clear()
-        for connection in tuple(self.connections):
-            connection.abort()
-
-    def _serve(self) -> None:
-        ready, end = self._ready, time.perf_counter() + _TURN_S
-        try:
-            for _ in range(min(len(ready), _AT_A_TIME)):
-                self._serve_one(*ready.popleft())
-                if time.perf_counter() > end:
-                    break
-        finally:
-            self._turn_taken = bool(ready)
-            if ready:
-                self._loop.call_soon(self._serve)
-
-    def _serve_one(self, connection: Connection, request: Request) -> None:
-        if connection.closed:
-            self._app.answered(request, _GONE)
-            return
-        try:
-            answer = self._app.answer(request)
-        except Exception:
-            self._app.answered(request, _GONE)
-            connection.abort()
-            raise
-        if isinstance(answer, Answer):
-            connection.respond(request, answer)
-            self._app.answered(request, answer)
-        else:
-            task = self._loop.create_task(self._later(connection, request, answer, time.perf_counter()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _later(self, connection: Connection, request: Request, answer: Awaitable[Answer], created: float) -> None:
-        if request.call:  # until the task began others had the loop
-            request.call.waited_s += time.perf_counter() - created
-        answered = _GONE
-        try:
-            answered = await answer
-            connection.respond(request, answered)
-        finally:
-            self._app.answered(request, answered)
 
 
 class Connection(asyncio.Protocol):
     """One connection; its methods `on_…` are the parser's callbacks."""
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, queue: RequestQueue) -> None:
         self.closed = False
-        self._server = server
+        self._queue = queue
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._serving = False
@@ -161,16 +47,16 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self._transport = cast("asyncio.Transport", transport)
-        self._server.connections.add(self)
-        if self._server.closing:
+        self._queue.connections.add(self)
+        if self._queue.closing:
             self.close()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self.closed = True
         self._forget_body()
-        self._server.connections.discard(self)
-        self._server.left.set()
+        self._queue.connections.discard(self)
+        self._queue.left.set()
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: who does not read its answers gets no more of them."""
@@ -233,10 +119,10 @@ class Connection(asyncio.Protocol):
             self._deadline = asyncio.get_running_loop().call_later(MAX_BODY_S, self._too_slow)
         self._chunks.append(body)
         self._size += len(body)
-        self._server.partial_bytes += len(body)
+        self._queue.partial_bytes += len(body)
         if self._size > MAX_BODY_BYTES:
             self._refuse(413, f"the body is longer, at most {MAX_BODY_BYTES} bytes are read")
-        elif self._server.partial_bytes > MAX_PARTIAL_BYTES and self._size > SMALL_BODY_BYTES:
+        elif self._queue.partial_bytes > MAX_PARTIAL_BYTES and self._size > SMALL_BODY_BYTES:
             self._refuse(503, "too many large bodies are coming in at once")
 
     def on_message_complete(self) -> None:
@@ -263,7 +149,7 @@ class Connection(asyncio.Protocol):
         if self.closed or transport is None:
             return
         self._serving = False
-        close = self._last or ((self._refused or self._server.closing) and not self._waiting)
+        close = self._last or ((self._refused or self._queue.closing) and not self._waiting)
         if answer.status == HTTPStatus.NO_CONTENT:
             head = b"HTTP/1.1 204 No Content\r\n"
         else:
@@ -276,7 +162,7 @@ class Connection(asyncio.Protocol):
         if close:
             self.close()
         elif self._waiting:
-            self._server.soon(self._serve_waiting)
+            self._queue.soon(self._serve_waiting)
 
     def close_if_idle(self) -> None:
         """Close between requests; one that is coming in or being served closes with its answer."""
@@ -306,7 +192,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, request: Request, *, keep_alive: bool) -> None:
         self._serving = True
         self._last = self._last or not keep_alive
-        self._server.take(self, request)
+        self._queue.take(self, request)
 
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
@@ -334,7 +220,7 @@ class Connection(asyncio.Protocol):
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
-        self._server.partial_bytes -= self._size
+        self._queue.partial_bytes -= self._size
         self._chunks, self._size = [], 0
 
 

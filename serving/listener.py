@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.errors import TandemError, Unavailable
-from serving.http1 import Application, HttpServer
+from serving.http1 import Connection
+from serving.request_queue import Application, RequestQueue
 
 _LOG: Final = logging.getLogger(__name__)
 _START_S: Final = 10.0
@@ -122,8 +123,8 @@ class Listener:
         if self._cpu is not None:
             os.sched_setaffinity(0, {self._cpu})  # this thread, and those that it starts, but for the ones below
         loop.set_default_executor(ThreadPoolExecutor(_THREADS, "beside", os.sched_setaffinity, (0, everywhere)))
-        http = HttpServer(self._app, loop)
-        server = await loop.create_unix_server(http.connection, str(self._path), backlog=_BACKLOG)
+        queue = RequestQueue(self._app, loop)
+        server = await loop.create_unix_server(lambda: Connection(queue), str(self._path), backlog=_BACKLOG)
         self._path.chmod(0o600)
         tasks = [asyncio.create_task(work()) for work in self._background]
         for task in tasks:
@@ -135,7 +136,7 @@ class Listener:
         finally:
             for task in tasks:  # gRPC drains when it is cancelled, at the same time
                 task.cancel()
-            await asyncio.gather(http.drain(self._drain_s), *tasks, return_exceptions=True)
+            await asyncio.gather(queue.drain(self._drain_s), *tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Whoever asks for this listener's health hears of a background task that is gone."""

@@ -19,8 +19,9 @@ from bench.profile import Profile, stages
 from bench.rows import tandem
 from bench.suite import Bench, Suite
 from bench.wire import EtaTrips
-from serving.http1 import HttpServer
+from serving.http1 import Connection
 from serving.replica import Replica, compose
+from serving.request_queue import RequestQueue
 from serving.settings import load_settings
 
 SIZES = (1, 32)
@@ -57,7 +58,7 @@ class Driver:
 
     def __init__(self, replica: Replica) -> None:
         self._wire = Wire()
-        self._connection = HttpServer(replica.api, asyncio.get_running_loop()).connection()
+        self._connection = Connection(RequestQueue(replica.api, asyncio.get_running_loop()))
         self._connection.connection_made(self._wire)  # type: ignore[arg-type]
 
     async def ask(self, request: bytes) -> tuple[float, bytes]:

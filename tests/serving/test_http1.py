@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from contracts.messages import MAX_BODY_BYTES
-from serving.http1 import MAX_HEAD_BYTES, HttpServer
+from serving.http1 import MAX_HEAD_BYTES, Connection
+from serving.request_queue import RequestQueue
 from tests.serving.conftest import Echo
 
 pytestmark = pytest.mark.anyio
@@ -46,11 +47,11 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(path: Path) -> AsyncIterator[tuple[Echo, HttpServer, Client]]:
+async def serving(path: Path) -> AsyncIterator[tuple[Echo, RequestQueue, Client]]:
     """A server with one client."""
     app, loop = Echo(), asyncio.get_running_loop()
-    http = HttpServer(app, loop)
-    server = await loop.create_unix_server(http.connection, str(path))
+    http = RequestQueue(app, loop)
+    server = await loop.create_unix_server(lambda: Connection(http), str(path))
     client = Client(*await asyncio.open_unix_connection(str(path)))
     try:
         yield app, http, client
