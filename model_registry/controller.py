@@ -24,7 +24,7 @@ from model_registry.records import Records
 from model_registry.rollout import Action, Rollout, command, step
 
 _LOG: Final = logging.getLogger(__name__)
-_LEASE: Final = "controller"
+LEASE: Final = "controller"
 _POST_TRIES: Final = 8
 _POST_WAIT_S: Final = 5.0  # doubles with each try
 
@@ -48,6 +48,7 @@ class Controller:
         self._enforcer = Enforcer(self._records, routes, registry)
         self._evidence, self._webhook = evidence, webhook
         self._clock, self._holder, self._lease_s = clock, holder, lease_s
+        self._renew_at = 0.0
         self._next_look: dict[str, float] = {}  # by rollout; a new process looks at once, which does no harm
 
     def tick(self, model: str) -> bool:
@@ -57,7 +58,7 @@ class Controller:
         """
         now = self._clock.now()
         try:
-            if not self._ledger.lease(_LEASE, self._holder, now, self._lease_s):
+            if not self._leads(now):
                 return False
             self._tick(model, now)
             if self._webhook:
@@ -70,7 +71,16 @@ class Controller:
 
     def stop(self) -> None:
         """Hand the lease over at once."""
-        self._ledger.release(_LEASE, self._holder)
+        self._renew_at = 0.0
+        self._ledger.release(LEASE, self._holder)
+
+    def _leads(self, now: float) -> bool:
+        """Whether this one acts. Each renewal is a synced write, so there is one a third of the lease, not one a tick."""
+        if now < self._renew_at <= now + self._lease_s:
+            return True
+        leads = self._ledger.lease(LEASE, self._holder, now, self._lease_s)
+        self._renew_at = now + self._lease_s / 3 if leads else 0.0
+        return leads
 
     def _tick(self, model: str, now: float) -> None:
         flags, rollout = self._records.flags(), self._records.active(model)

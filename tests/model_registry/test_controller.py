@@ -17,9 +17,10 @@ import sqlalchemy as sa
 
 from adapters.ledger import JournalBroken, Ledger
 from adapters.state import State
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import InvalidInput, NotAllowed, Unavailable
+from contracts.roles import Actor
 from contracts.routes import RouteTable
-from model_registry.desk import Actor, Refused
+from model_registry.desk import Refused
 from model_registry.enforce import replace_table
 from model_registry.lifecycle import IllegalTransition, Phase
 from tests.model_registry.world import ADMIN, BAD, BROKEN, OPERATOR, START, World, small_policy
@@ -240,7 +241,7 @@ def test_an_approval_opens_the_gate(world: World) -> None:
         world.desk.act("eta-1", "approve", ADMIN, "early")
     held = world.tick(GOOD_END)
     assert (held.phase, held.reason) == (Phase.CANARY, "waiting for an approval (admin) before ab")
-    with pytest.raises(Refused, match="olga is operator, must be admin"):
+    with pytest.raises(NotAllowed, match="olga is operator, must be admin"):
         world.desk.act("eta-1", "approve", OPERATOR, "fine")
     world.desk.act("eta-1", "approve", ADMIN, "fine")
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
@@ -249,9 +250,9 @@ def test_an_approval_opens_the_gate(world: World) -> None:
 def test_a_viewer_may_not_act(world: World) -> None:
     """Reading is all that a viewer does."""
     world.start()
-    with pytest.raises(Refused, match="must be operator"):
+    with pytest.raises(NotAllowed, match="must be operator"):
         world.desk.act("eta-1", "abort", Actor("vera", "viewer"), "no")
-    with pytest.raises(Refused, match="must be admin"):
+    with pytest.raises(NotAllowed, match="must be admin"):
         world.desk.set_flag("freeze", OPERATOR, "no", on=True)
 
 
@@ -270,10 +271,11 @@ def test_the_kill_switch_is_in_the_table_and_stops_the_clocks(world: World) -> N
 
 
 def test_a_disabled_model_answers_by_fallback_without_a_rollout(world: World) -> None:
-    """The per-model switch reaches the table, and only that model's."""
+    """The per-model switch reaches the table; one of a model that there is not would switch nothing, and is refused."""
     world.desk.set_flag("enabled.eta", ADMIN, "licence", on=False)
     assert world.table().fallback_only
-    world.desk.set_flag("enabled.other", ADMIN, "licence", on=False)
+    with pytest.raises(InvalidInput, match="there is no model 'other', there is eta"):
+        world.desk.set_flag("enabled.other", ADMIN, "licence", on=False)
     world.desk.set_flag("enabled.eta", ADMIN, "renewed", on=True)
     assert not world.table().fallback_only
     with pytest.raises(InvalidInput, match="'typo' is none of"):
@@ -306,6 +308,15 @@ def test_a_moved_alias_is_found_and_refused(world: World) -> None:
     world.shelf.alias["eta"] = 1
     world.desk.act("eta-1", "resume", OPERATOR, "put back")
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
+
+
+def test_a_rollout_begins_only_where_the_alias_is_on_the_champion(world: World) -> None:
+    """A registry that names another champion than the one that serves is put right first."""
+    for alias in ({"eta": 4}, {}):
+        world.shelf.alias = alias
+        with pytest.raises(Refused, match=rf"on version {alias.get('eta')}, while eta@1 serves"):
+            world.start()
+    assert world.phases() == []
 
 
 def test_a_changed_artifact_is_never_promoted(world: World) -> None:

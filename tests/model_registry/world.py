@@ -10,9 +10,10 @@ from adapters.ledger import Ledger, Record
 from adapters.state import State
 from bench.simulated_arms import Arms, Truth
 from contracts.errors import NotFound, Unavailable
+from contracts.roles import Actor
 from contracts.routes import RouteTable
 from model_registry.controller import Controller
-from model_registry.desk import Actor, Desk
+from model_registry.desk import Desk
 from model_registry.policy import Policy, parse_policy
 from model_registry.rollout import Rollout
 
