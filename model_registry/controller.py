@@ -75,7 +75,7 @@ class Controller:
         self._ledger.release(LEASE, self._holder)
 
     def _leads(self, now: float) -> bool:
-        """Whether this one acts. Each renewal is a synced write, so there is one a third of the lease, not one a tick."""
+        """Whether this one acts. A renewal is a synced write: one each third of the lease will do."""
         if now < self._renew_at <= now + self._lease_s:
             return True
         leads = self._ledger.lease(LEASE, self._holder, now, self._lease_s)
@@ -125,7 +125,9 @@ class Controller:
             return self._evidence.evidence(rollout, now)
         except Unavailable as error:
             _LOG.warning("no evidence about %s: %s", rollout.id, error)
-            return Evidence()  # which is NoData
+        except Exception:  # noqa: BLE001 - a bug of the source must not stop the clocks
+            _LOG.exception("no evidence about %s", rollout.id)
+        return Evidence()  # which is NoData: it holds, and the progress deadline still counts
 
     def _deliver(self, webhook: Webhook, now: float) -> None:
         """Tell the world in order; what can't be delivered waits longer each time, and is dropped in the end."""

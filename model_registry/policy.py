@@ -118,6 +118,8 @@ def read_policy(path: Path) -> Policy:
         return parse_policy(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PolicyInvalid(str(path), error.strerror or "cannot be read") from error
+    except UnicodeDecodeError as error:
+        raise PolicyInvalid(str(path), f"is not UTF-8 (byte {error.start})") from error
 
 
 def parse_policy(text: str) -> Policy:

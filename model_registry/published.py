@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+
 from adapters.artifact_store import ArtifactStore
 from contracts.manifest import sha256
 from model_registry.store import CHAMPION, ModelStore
 
 
 class Published:
-    """A `Registry` over MLflow's aliases and the artifact store."""
+    """A `Registry` over MLflow's aliases and the artifact store.
 
-    def __init__(self, store: ModelStore, artifacts: ArtifactStore) -> None:
-        self._store, self._artifacts = store, artifacts
+    The registry is opened when it is first asked: MLflow takes seconds and 200 MB, and a rollback's route table is
+    written before any alias.
+    """
+
+    def __init__(self, open_store: Callable[[], ModelStore], artifacts: ArtifactStore) -> None:
+        self._open, self._artifacts = open_store, artifacts
 
     def champion(self, model: str) -> int | None:
         """The version that the alias `champion` names."""
@@ -24,3 +31,7 @@ class Published:
     def fingerprint(self, model: str, version: int) -> str:
         """SHA-256 over the manifest, which names every file's hash; each file is read and checked against it."""
         return sha256(self._artifacts.read(model, version).manifest.encode())
+
+    @cached_property
+    def _store(self) -> ModelStore:
+        return self._open()
