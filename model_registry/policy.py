@@ -125,11 +125,16 @@ def read_policy(path: Path) -> Policy:
 def parse_policy(text: str) -> Policy:
     """Parse YAML; raises PolicyInvalid with the path of what is wrong."""
     try:
+        return _parsed(text)
+    except RecursionError:
+        raise PolicyInvalid("", "is nested too deeply") from None
+
+
+def _parsed(text: str) -> Policy:
+    try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses repeated keys
     except yaml.YAMLError as error:
         raise PolicyInvalid("", str(error)) from error
-    except RecursionError:
-        raise PolicyInvalid("", "is nested too deeply") from None
     if not isinstance(tree, dict):
         raise PolicyInvalid("", f"is {type(tree).__name__}, must be a mapping")
     tree = _with_seconds(tree, "")

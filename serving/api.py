@@ -25,6 +25,7 @@ from contracts.messages import (
 from serving import inference_http
 from serving.admission import PATIENCE, Admission, Refusal
 from serving.answers import failed, guarded, other_method
+from serving.arm_override import ARM_HEADER, ArmOverride
 from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.docs_page import DOCS_HTML, INDEX_HTML
@@ -81,6 +82,7 @@ class Api:
         *,
         queue_s: float,
         exposition: Exposition | None = None,
+        override: ArmOverride | None = None,
     ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
@@ -89,6 +91,7 @@ class Api:
         self._telemetry = telemetry
         self._queue_s = queue_s
         self._exposition = exposition
+        self._override = override or ArmOverride(lambda _token: None)
         self._eta_decoder = msgspec.json.Decoder(EtaRequest)
         self._outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
         self._encode = msgspec.json.Encoder().encode
@@ -181,6 +184,8 @@ class Api:
 
     def _eta(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
         check_type(request)
+        if call.override is None and request.header(ARM_HEADER) is not None:
+            return self._override.then(self._eta, request, call)
         answer = self._estimator.estimate(self._decode(self._eta_decoder, request.body), call)
         if isinstance(answer, EtaResponse):
             return self._estimated(answer, call)
@@ -195,7 +200,9 @@ class Api:
 
     def _infer(self, name: str, number: str) -> Handler:
         def infer(request: Request, call: Call) -> Answer | Awaitable[Answer]:
-            model = self._inference.model(name, number)
+            if call.override is None and request.header(ARM_HEADER) is not None:
+                return self._override.then(infer, request, call)
+            model = self._inference.model(name, number, arm=call.override)
             check_type(request, binary=True)
             try:
                 asked = inference_http.read(request.body, json_size(request))
