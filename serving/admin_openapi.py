@@ -1,0 +1,93 @@
+"""The admin API's part of the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from contracts.admin import ActRequest, FlagRequest, StartRequest
+
+REQUESTS: Final = (StartRequest, ActRequest, FlagRequest)
+SECURITY: Final = {"bearer": {"type": "http", "scheme": "bearer", "description": "`tandem token create` makes one"}}
+VERBS: Final = ("approve", "pause", "resume", "abort", "promote", "rollback")
+_ROLLOUT: Final = {
+    "id": "eta-3",
+    "model": "eta",
+    "phase": "Canary",
+    "active": True,
+    "step": "2 of 5",
+    "champion": 1,
+    "candidate": 2,
+    "weight": 1.0,
+    "shadow": 0.0,
+    "reason": "322 samples of the 500 needed",
+    "samples": 322,
+    "entered_at": "2026-01-05T13:30:00.000+00:00",
+    "since": "2026-01-05T13:30:00.000+00:00",
+    "for_s": 188.0,
+    "progress_at": "2026-01-05T13:33:00.000+00:00",
+    "revision": 41,
+    "guardrails": [
+        {
+            "guardrail": "error_rate",
+            "verdict": "Pass",
+            "failing_s": None,
+            "reason": "error_rate of the candidate 0 of 322, limit 0.005",
+        }
+    ],
+}
+_FLAGS: Final = {"flags": {"kill_switch": False, "freeze": False, "enabled.eta": True}, "revision": 4}
+_WHO: Final = "From the machine itself reading needs no token."
+
+
+def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
+    """Paths by the schemas of REQUESTS; `problem` gives the response of a status."""
+
+    def operation(
+        summary: str, words: str, answer: Any, asked: tuple[type, Any] | None = None, status: int = 200
+    ) -> dict[str, Any]:
+        refusals = (401, 403, 404, 409, 415, 422, 503) if asked else (401, 404, 503)
+        body = _body(schemas[asked[0]], asked[1]) if asked else {}
+        answers = {str(refusal): problem(refusal) for refusal in refusals}
+        of = {"description": "OK", "content": {"application/json": {"example": answer}}}
+        whoever: list[dict[str, list[str]]] = [{"bearer": []}] if asked else [{}, {"bearer": []}]
+        described = {"summary": summary, "description": words, "security": whoever, **body}
+        return described | {"responses": {str(status): of, **answers}}
+
+    start = (StartRequest, {"version": 2, "reason": "trained on the new month"})
+    switch = (FlagRequest, {"name": "kill_switch", "on": True, "reason": "incident 7"})
+    acting = (
+        "The newest one's success can be rolled back, too. Traffic has followed when this answers. Needs an operator, "
+        "`approve` the role that the policy names."
+    )
+    name = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    verb = {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(VERBS)}}
+    return {
+        "/v1/rollouts": {
+            "get": operation("All rollouts, newest first", _WHO, {"rollouts": [_ROLLOUT]}),
+            "post": operation(
+                "Start a rollout",
+                "Of a published version, by the model's own policy or by one in JSON. Refused with its name while "
+                "another is under way, unless `replace` is set. Needs an operator.",
+                _ROLLOUT,
+                start,
+                201,
+            ),
+        },
+        "/v1/rollouts/{id}": {
+            "parameters": [name],
+            "get": operation("One rollout, with the end of its audit log", _WHO, _ROLLOUT | {"journal": []}),
+        },
+        "/v1/rollouts/{id}/{verb}": {
+            "parameters": [name, verb],
+            "post": operation("Act on a rollout", acting, _ROLLOUT, (ActRequest, {"reason": "complaints"})),
+        },
+        "/v1/flags": {
+            "get": operation("Every flag", _WHO, _FLAGS),
+            "put": operation("Set a flag", "Traffic has followed when this answers. Needs an admin.", _FLAGS, switch),
+        },
+    }
+
+
+def _body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {"requestBody": {"content": {"application/json": {"schema": schema, "example": example}}}}
