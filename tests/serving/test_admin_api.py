@@ -14,6 +14,8 @@ import pytest
 from contracts.roles import Actor
 from model_registry.admin import Admin
 from serving.admin_api import PEER, AdminApi
+from serving.front import ADMIN_PATHS
+from serving.openapi import openapi_document
 from tests.model_registry.world import World, small_policy
 from tests.serving.conftest import Straight
 
@@ -203,6 +205,21 @@ def test_what_is_wrong_is_named(  # noqa: PLR0917 - a table's columns
     if status in (204, 405):
         assert "OPTIONS" in answer.headers["allow"]
     assert len(answer.content) < 2000
+
+
+def test_the_document_has_what_is_served(office: Office) -> None:
+    """Every path and method of the admin API in the OpenAPI document is routed, and its example is understood."""
+    paths = openapi_document()["paths"]
+    found = {path: paths[path] for path in paths if path.startswith(ADMIN_PATHS)}
+    assert len(found) == 4
+    for path, methods in found.items():
+        for method in methods.keys() & {"get", "post", "put"}:
+            content = methods[method].get("requestBody", {}).get("content", {})
+            example = content.get("application/json", {}).get("example")
+            where = path.replace("{id}", "eta-1").replace("{verb}", "pause")
+            answer = office.ask(method.upper(), where, "admin", json=example)
+            assert str(answer.status_code) in methods[method]["responses"], answer.text
+            assert answer.status_code in (200, 201, 404)
 
 
 def test_a_body_that_is_no_json_is_refused_by_its_type(office: Office) -> None:
