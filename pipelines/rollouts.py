@@ -153,4 +153,8 @@ def _read(policy: Path) -> str:
 
 def _me() -> Actor:
     """Whoever can write to the database could do anything to it; a role would keep nobody out."""
-    return Actor(f"{getpass.getuser()}@{socket.gethostname()}", "admin")
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return Actor(f"{user}@{socket.gethostname()}", "admin")

@@ -85,6 +85,21 @@ def test_no_evidence_holds(world: World) -> None:
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
 
 
+def test_a_source_with_a_bug_is_no_evidence(world: World) -> None:
+    """Whatever it raises, the rollout holds, and its deadline still counts."""
+
+    class Broken:
+        def evidence(self, *_: Any) -> Any:
+            raise ZeroDivisionError
+
+    world.arms = Broken()
+    world.controller = world.process()
+    world.start()
+    assert world.tick(30).phase is Phase.SHADOW
+    assert world.tick(40).phase is Phase.ROLLED_BACK
+    assert "no new sample" in world.latest().reason
+
+
 def test_looks_keep_the_policys_interval(world: World) -> None:
     """Ticks every ten seconds look once a minute, but a route table that is not ours is put right at any tick."""
     world.start()
@@ -112,6 +127,32 @@ def test_only_the_holder_of_the_lease_acts(world: World) -> None:
     assert not world.controller.tick("eta")
     other.stop()
     assert world.controller.tick("eta")
+
+
+def test_the_lease_is_renewed_before_it_ends_and_not_at_each_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal is a synced write; ticks of a second share one for a third of the lease, and never leave a gap."""
+    renewed: list[float] = []
+    lease = world.controller._ledger.lease
+
+    def counted(name: str, holder: str, now: float, seconds: float) -> bool:
+        renewed.append(now)
+        return lease(name, holder, now, seconds)
+
+    monkeypatch.setattr(world.controller._ledger, "lease", counted)
+    other = world.process("b")
+    for _ in range(30):
+        world.clock.time += 1
+        assert world.controller.tick("eta")
+        assert not other.tick("eta")
+        assert world.ledger.holder("controller", world.clock.now()) == "a"
+    assert len(renewed) == 6
+    world.clock.time -= 3600  # a clock that was set back must not keep the lease from being renewed
+    assert world.controller.tick("eta")
+    assert len(renewed) == 7
+    world.controller.stop()
+    assert world.ledger.holder("controller", world.clock.now()) is None
 
 
 def test_two_controllers_at_once_write_one_history(world: World) -> None:
@@ -156,7 +197,7 @@ def test_a_replacing_start_ends_the_running_one(world: World) -> None:
     assert world.phases()[-2:] == ["abort", "start"]
 
 
-@pytest.mark.parametrize("promotes", [100])
+@pytest.mark.parametrize("promotes", [1000])
 def test_concurrent_promotes_get_a_generation_each(tmp_path: Path, promotes: int) -> None:
     """No table is lost and no generation is given twice."""
     state = State(f"sqlite:///{tmp_path / 'state.db'}")
