@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from adapters.ledger import Conflict, Document, Entry, Ledger
+from contracts.admin import MAX_DAYS
 from contracts.errors import InvalidInput, NotFound
 from contracts.roles import Actor, Role
 
-MAX_DAYS: Final = 3650
 _PREFIX: Final = "token/"
 _SCHEME: Final = "tdm"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -37,6 +37,10 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     revoked: bool = False
     revision: int = 1
 
+    def valid(self, now: float) -> bool:
+        """Whether it opens anything."""
+        return not self.revoked and now < self.until
+
 
 class Tokens:
     """All tokens of one database. Calls block; each may raise Unavailable."""
@@ -55,7 +59,7 @@ class Tokens:
         if not 1 <= days <= MAX_DAYS:
             raise InvalidInput("days", f"is {days}, must be 1 to {MAX_DAYS}")
         old = self._get(name)
-        if old is not None and _lives(old, now):
+        if old is not None and old.valid(now):
             raise InvalidInput("name", f"there is a token {name!r} already; revoke it first")
         text = f"{_SCHEME}.{name}.{secrets.token_urlsafe(32)}"
         revision = old.revision + 1 if old else 1
@@ -91,7 +95,7 @@ class Tokens:
         if len(text) > _LONGEST or scheme != _SCHEME or not _NAME.fullmatch(name):
             return None
         token = self._get(name)
-        if token is None or not hmac.compare_digest(token.sha256, _digest(text)) or not _lives(token, now):
+        if token is None or not hmac.compare_digest(token.sha256, _digest(text)) or not token.valid(now):
             return None
         return Actor(name, token.role)
 
@@ -102,10 +106,6 @@ class Tokens:
     def _write(self, token: Token, entry: Entry) -> None:
         body = msgspec.json.encode(token).decode()
         self._ledger.commit([Document(_PREFIX + token.name, token.revision, body)], [entry])
-
-
-def _lives(token: Token, now: float) -> bool:
-    return not token.revoked and now < token.until
 
 
 def _digest(text: str) -> str:

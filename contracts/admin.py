@@ -7,8 +7,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from contracts.roles import Role
+
 MAX_REASON: Final = 500
 MAX_POLICY_BYTES: Final = 16 << 10
+MAX_DAYS: Final = 3650
 Reason = Annotated[str, Meta(min_length=1, max_length=MAX_REASON)]
 
 
@@ -25,6 +28,14 @@ class ActRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Why somebody acts on a rollout."""
 
     reason: Reason | UnsetType = UNSET
+
+
+class TokenRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Make a bearer token for somebody or something, good for some days."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=63)]
+    role: Role
+    days: Annotated[int, Meta(ge=1, le=MAX_DAYS)] = 90
 
 
 class FlagRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,14 +11,14 @@ from adapters.tokens import Tokens
 from contracts.admin import MAX_REASON
 from contracts.clock import Clock
 from contracts.errors import InvalidInput
-from contracts.roles import Actor
+from contracts.roles import Actor, Role
 from model_registry.controller import LEASE
 from model_registry.desk import Desk
 from model_registry.policy import parse_policy, read_policy
 from model_registry.ports import Registry, Routes
 from model_registry.records import Records
 from model_registry.rollout import Command, Rollout
-from model_registry.views import flags_view, record_view, rollout_view
+from model_registry.views import flags_view, record_view, rollout_view, token_view
 
 COMMANDS: Final[tuple[Command, ...]] = ("approve", "pause", "resume", "abort", "promote", "rollback")
 NO_REASON: Final = "no reason given"
@@ -34,17 +34,16 @@ class Admin:
     ) -> None:
         self._ledger, self._routes, self._clock, self._models = ledger, routes, clock, tuple(models)
         self._records, self._desk = Records(ledger), Desk(ledger, routes, registry, clock, models)
-        self.tokens = Tokens(ledger)
+        self._tokens = Tokens(ledger)
 
     def actor(self, token: str) -> Actor | None:
         """Who holds a bearer token; None where it is unknown, expired or revoked."""
-        return self.tokens.actor(token, self._clock.now())
+        return self._tokens.actor(token, self._clock.now())
 
     def rollouts(self) -> dict[str, Any]:
-        """All rollouts, newest first."""
-        found = [rollout for model in self._models for rollout in self._records.history(model)]
-        newest = sorted(found, key=lambda rollout: rollout.since, reverse=True)
-        return {"rollouts": [self._view(rollout) for rollout in newest]}
+        """All rollouts of each model, newest first."""
+        found = (rollout for model in self._models for rollout in reversed(self._records.history(model)))
+        return {"rollouts": [self._view(rollout) for rollout in found]}
 
     def rollout(self, name: str) -> dict[str, Any]:
         """One rollout with the end of its journal; raises NotFound."""
@@ -95,6 +94,21 @@ class Admin:
     def set_flag(self, name: str, actor: Actor, reason: str, *, on: bool) -> dict[str, Any]:
         """Set a flag; traffic has followed when this returns. Raises InvalidInput or NotAllowed."""
         return flags_view(self._desk.set_flag(name, actor, _words(reason), on=on), self._models)
+
+    def tokens(self, actor: Actor) -> dict[str, Any]:
+        """Every token that was ever made, without its secret; raises NotAllowed for anybody but an admin."""
+        actor.must_be("admin", "list tokens")
+        return {"tokens": [token_view(token, self._clock.now()) for token in self._tokens.all()]}
+
+    def create_token(self, name: str, role: Role, days: int, actor: Actor) -> dict[str, Any]:
+        """Make a token; its text is in this answer and nowhere else. Raises InvalidInput or NotAllowed."""
+        text = self._tokens.create(name, role, days, actor, self._clock.now())
+        return {"name": name, "role": role, "days": days, "token": text}
+
+    def revoke_token(self, name: str, actor: Actor, reason: str = NO_REASON) -> dict[str, Any]:
+        """End a token at once; raises NotFound or NotAllowed."""
+        self._tokens.revoke(name, actor, _words(reason), self._clock.now())
+        return {"name": name, "revoked": True}
 
     def history(self, limit: int, name: str | None = None) -> dict[str, Any]:
         """The journal's newest entries, of one rollout or all, after a check of the whole chain.

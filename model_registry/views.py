@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from adapters.ledger import Record
+from adapters.tokens import Token
 from model_registry.flags import Flags
 from model_registry.policy import Shadow
 from model_registry.rollout import Rollout
@@ -51,6 +52,18 @@ def flags_view(flags: Flags, models: tuple[str, ...]) -> dict[str, Any]:
     """Every flag by name, and how often one was set."""
     listed = {name: on for model in models for name, on in flags.listed(model).items()}
     return {"flags": listed, "revision": flags.revision}
+
+
+def token_view(token: Token, now: float) -> dict[str, Any]:
+    """A token without its hash."""
+    return {
+        "name": token.name,
+        "role": token.role,
+        "created_at": timestamp(token.created_at),
+        "created_by": token.created_by,
+        "until": timestamp(token.until),
+        "valid": token.valid(now),
+    }
 
 
 def record_view(record: Record) -> dict[str, Any]:

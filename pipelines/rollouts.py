@@ -105,32 +105,19 @@ def set_flag(home: Path, name: str, *, on: bool, reason: str) -> dict[str, Any]:
 def create_token(home: Path, name: str, *, role: Role, days: int) -> dict[str, Any]:
     """Make a bearer token; it is shown this once, and only its hash is kept."""
     with _admin(home) as admin:
-        return {"token": admin.tokens.create(name, role, days, _me(), _CLOCK.now()), "name": name, "role": role}
+        return admin.create_token(name, role, days, _me())
 
 
 def revoke_token(home: Path, name: str, *, reason: str = "") -> dict[str, Any]:
     """End a token at once."""
     with _admin(home) as admin:
-        admin.tokens.revoke(name, _me(), reason or NO_REASON, _CLOCK.now())
-        return {"revoked": name}
+        return admin.revoke_token(name, _me(), reason or NO_REASON)
 
 
 def tokens(home: Path) -> dict[str, Any]:
     """Every token that was ever made, without its secret."""
     with _admin(home) as admin:
-        return {
-            "tokens": [
-                {
-                    "name": token.name,
-                    "role": token.role,
-                    "created_at": timestamp(token.created_at),
-                    "created_by": token.created_by,
-                    "until": timestamp(token.until),
-                    "valid": not token.revoked and _CLOCK.now() < token.until,
-                }
-                for token in admin.tokens.all()
-            ]
-        }
+        return admin.tokens(_me())
 
 
 def _current(admin: Admin) -> str:

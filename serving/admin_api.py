@@ -15,9 +15,9 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from contracts.admin import MAX_POLICY_BYTES, ActRequest, FlagRequest, StartRequest
+from contracts.admin import MAX_POLICY_BYTES, ActRequest, FlagRequest, StartRequest, TokenRequest
 from contracts.errors import InvalidInput
-from contracts.roles import Actor
+from contracts.roles import Actor, Role
 from serving.answers import failed, guarded, other_method
 from serving.bearer import whoever
 from serving.exchange import Answer, Request
@@ -31,11 +31,12 @@ _ROLLOUT: Final = re.compile(
     r"/v1/rollouts/(?P<id>[a-z][a-z0-9_]{0,62}-[1-9][0-9]{0,8})"
     r"(/(?P<verb>approve|pause|resume|abort|promote|rollback))?\Z"
 )
+_TOKEN: Final = re.compile(r"/v1/tokens/(?P<name>[a-z0-9_-]{1,63})\Z")
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Answer]]
 
 
-class Rollouts(Protocol):
+class Office(Protocol):
     """What stands behind the routes; calls block, and raise the errors of `contracts`."""
 
     def actor(self, token: str) -> Actor | None:
@@ -68,12 +69,25 @@ class Rollouts(Protocol):
         """Set a flag."""
         ...
 
+    def tokens(self, actor: Actor) -> dict[str, Any]:
+        """Every token, without its secret."""
+        ...
+
+    def create_token(self, name: str, role: Role, days: int, actor: Actor) -> dict[str, Any]:
+        """Make one."""
+        ...
+
+    def revoke_token(self, name: str, actor: Actor) -> dict[str, Any]:
+        """End one."""
+        ...
+
 
 class AdminApi:
     """The application, for `http1.HttpServer`."""
 
-    def __init__(self, rollouts: Rollouts) -> None:
-        self._rollouts = rollouts
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._token = msgspec.json.Decoder(TokenRequest)
         self._start = msgspec.json.Decoder(StartRequest)
         self._act = msgspec.json.Decoder(ActRequest)
         self._flag = msgspec.json.Decoder(FlagRequest)
@@ -96,20 +110,25 @@ class AdminApi:
 
     def _route(self, path: str) -> dict[str, Handler]:
         if path == "/v1/rollouts":
-            return {"GET": lambda request: self._read(request, self._rollouts.rollouts), "POST": self._begin}
+            return {"GET": lambda request: self._read(request, self._office.rollouts), "POST": self._begin}
         if path == "/v1/flags":
-            return {"GET": lambda request: self._read(request, self._rollouts.flags), "PUT": self._set_flag}
+            return {"GET": lambda request: self._read(request, self._office.flags), "PUT": self._set_flag}
+        if path == "/v1/tokens":
+            return {"GET": self._list_tokens, "POST": self._create_token}
+        if match := _TOKEN.match(path):
+            ended = match["name"]
+            return {"DELETE": lambda request: self._revoke_token(request, ended)}
         match = _ROLLOUT.match(path)
         if match is None:
             raise Refused(404, f"no route {path[:200]!r}; /openapi.json lists them")
         name, verb = match["id"], match["verb"]
         if verb:
             return {"POST": lambda request: self._do(request, name, verb)}
-        return {"GET": lambda request: self._read(request, lambda: self._rollouts.rollout(name))}
+        return {"GET": lambda request: self._read(request, lambda: self._office.rollout(name))}
 
     async def _read(self, request: Request, read: Callable[[], dict[str, Any]]) -> Answer:
         if request.header(b"authorization") is not None or not _from_here(request):
-            (await whoever(request, self._rollouts.actor)).must_be("viewer", "read")
+            (await whoever(request, self._office.actor)).must_be("viewer", "read")
         return _answer(await asyncio.to_thread(read))
 
     async def _begin(self, request: Request) -> Answer:
@@ -118,20 +137,33 @@ class AdminApi:
         if len(document) > MAX_POLICY_BYTES:
             raise InvalidInput("policy", f"has {len(document)} bytes, at most {MAX_POLICY_BYTES}")
         words = _reason(asked.reason) | {"document": document.decode(), "replace": asked.replace}
-        begun = await asyncio.to_thread(self._rollouts.start, asked.version, actor, **words)
+        begun = await asyncio.to_thread(self._office.start, asked.version, actor, **words)
         return _answer(begun, 201, ((b"location", f"/v1/rollouts/{begun['id']}".encode()),))
 
     async def _do(self, request: Request, name: str, verb: str) -> Answer:
         actor, asked = await self._acting(request, self._act)
-        return _answer(await asyncio.to_thread(self._rollouts.act, name, verb, actor, **_reason(asked.reason)))
+        return _answer(await asyncio.to_thread(self._office.act, name, verb, actor, **_reason(asked.reason)))
 
     async def _set_flag(self, request: Request) -> Answer:
         actor, asked = await self._acting(request, self._flag)
-        return _answer(await asyncio.to_thread(self._rollouts.set_flag, asked.name, actor, asked.reason, on=asked.on))
+        return _answer(await asyncio.to_thread(self._office.set_flag, asked.name, actor, asked.reason, on=asked.on))
+
+    async def _list_tokens(self, request: Request) -> Answer:
+        actor = await whoever(request, self._office.actor)
+        return _answer(await asyncio.to_thread(self._office.tokens, actor))
+
+    async def _create_token(self, request: Request) -> Answer:
+        actor, asked = await self._acting(request, self._token)
+        made = await asyncio.to_thread(self._office.create_token, asked.name, asked.role, asked.days, actor)
+        return _answer(made, 201, ((b"location", f"/v1/tokens/{asked.name}".encode()),))
+
+    async def _revoke_token(self, request: Request, name: str) -> Answer:
+        actor = await whoever(request, self._office.actor)
+        return _answer(await asyncio.to_thread(self._office.revoke_token, name, actor))
 
     async def _acting(self, request: Request, decoder: msgspec.json.Decoder[T]) -> tuple[Actor, T]:
         """Who acts and what they ask; who may not even ask learns nothing of the body's faults."""
-        actor = await whoever(request, self._rollouts.actor)
+        actor = await whoever(request, self._office.actor)
         body = request.body
         if body or decoder is not self._act:
             check_type(request)

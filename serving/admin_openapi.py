@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from contracts.admin import ActRequest, FlagRequest, StartRequest
+from contracts.admin import ActRequest, FlagRequest, StartRequest, TokenRequest
 
-REQUESTS: Final = (StartRequest, ActRequest, FlagRequest)
+REQUESTS: Final = (StartRequest, ActRequest, FlagRequest, TokenRequest)
 SECURITY: Final = {"bearer": {"type": "http", "scheme": "bearer", "description": "`tandem token create` makes one"}}
 VERBS: Final = ("approve", "pause", "resume", "abort", "promote", "rollback")
 _ROLLOUT: Final = {
@@ -37,6 +37,15 @@ _ROLLOUT: Final = {
     ],
 }
 _FLAGS: Final = {"flags": {"kill_switch": False, "freeze": False, "enabled.eta": True}, "revision": 4}
+_TOKEN: Final = {
+    "name": "olga",
+    "role": "operator",
+    "created_at": "2026-01-05T13:30:00.000+00:00",
+    "created_by": "ada@desk",
+    "until": "2026-04-05T13:30:00.000+00:00",
+    "valid": True,
+}
+_MADE: Final = {"name": "olga", "role": "operator", "days": 90, "token": "tdm.olga.…"}
 _WHO: Final = "From the machine itself reading needs no token."
 
 
@@ -46,7 +55,7 @@ def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], di
     def operation(
         summary: str, words: str, answer: Any, asked: tuple[type, Any] | None = None, status: int = 200
     ) -> dict[str, Any]:
-        refusals = (401, 403, 404, 409, 415, 422, 503) if asked else (401, 404, 503)
+        refusals = (401, 403, 404, 409, 415, 422, 503) if asked else (401, 403, 404, 503)
         body = _body(schemas[asked[0]], asked[1]) if asked else {}
         answers = {str(refusal): problem(refusal) for refusal in refusals}
         of = {"description": "OK", "content": {"application/json": {"example": answer}}}
@@ -56,6 +65,7 @@ def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], di
 
     start = (StartRequest, {"version": 2, "reason": "trained on the new month"})
     switch = (FlagRequest, {"name": "kill_switch", "on": True, "reason": "incident 7"})
+    token = (TokenRequest, {"name": "olga", "role": "operator", "days": 90})
     acting = (
         "The newest one's success can be rolled back, too. Traffic has followed when this answers. Needs an operator, "
         "`approve` the role that the policy names."
@@ -85,6 +95,14 @@ def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], di
         "/v1/flags": {
             "get": operation("Every flag", _WHO, _FLAGS),
             "put": operation("Set a flag", "Traffic has followed when this answers. Needs an admin.", _FLAGS, switch),
+        },
+        "/v1/tokens": {
+            "get": operation("Every bearer token, without its secret", "Needs an admin.", {"tokens": [_TOKEN]}),
+            "post": operation("Make a bearer token", "Shown this once. Needs an admin.", _MADE, token, 201),
+        },
+        "/v1/tokens/{name}": {
+            "parameters": [name | {"name": "name"}],
+            "delete": operation("End a bearer token at once", "Needs an admin.", {"name": "olga", "revoked": True}),
         },
     }
 

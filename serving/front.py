@@ -17,7 +17,7 @@ from serving.problems import encode_problem
 from serving.settings import Settings
 
 METRICS_PATH: Final = "/metrics/front"
-ADMIN_PATHS: Final = ("/v1/rollouts", "/v1/flags")
+ADMIN_PATHS: Final = ("/v1/rollouts", "/v1/flags", "/v1/tokens")
 _METHODS: Final = "GET HEAD POST PUT DELETE PATCH OPTIONS"  # a replica says what each route takes; it parses no others
 _ERRORS: Final = {
     400: "the request is not HTTP",
@@ -123,6 +123,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         f"  errorfile 503 {pages / 'admin-503.http'}",
         "  retry-on conn-failure",  # what was begun is not begun again
         "  timeout server 60s",  # the first act of a process waits for MLflow to load
+        "  timeout server 60s",  # the first act of a process waits until MLflow is loaded
         f"  http-request set-header {PEER.decode()} %[src]",
         f"  server admin unix@{admin_path(sockets)} maxconn 32",
         "frontend grpc",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapters.ledger import Ledger
-from adapters.tokens import MAX_DAYS, Tokens
+from adapters.tokens import Tokens
+from contracts.admin import MAX_DAYS
 from contracts.errors import InvalidInput, NotAllowed, NotFound
 from contracts.roles import Actor
 

@@ -51,7 +51,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     world = World(tmp_path)
     admin = Admin(world.ledger, world.state, world.shelf, world.clock)
     roles = ("viewer", "operator", "admin")
-    tokens = {role: admin.tokens.create(f"{role}-1", role, 1, ADA, world.clock.now()) for role in roles}
+    tokens = {role: admin.create_token(f"{role}-1", role, 1, ADA)["token"] for role in roles}
     yield Office(AdminApi(admin), world, tokens)
     world.close()
 
@@ -100,6 +100,25 @@ def test_flags_reach_the_route_table_before_the_answer(office: Office) -> None:
     assert (done.status_code, done.json()["flags"]["kill_switch"]) == (200, True)
     assert office.world.table().fallback_only
     assert office.world.journal()[-1].entry.actor == "admin-1"
+
+
+def test_tokens_are_the_admins(office: Office) -> None:
+    """Made, used and ended over HTTP; nobody else makes, ends or lists them."""
+    wish = {"name": "bot", "role": "operator", "days": 1}
+    for role, status in ((None, 401), ("operator", 403)):
+        assert office.ask("POST", "/v1/tokens", role, json=wish).status_code == status
+        assert office.ask("DELETE", "/v1/tokens/viewer-1", role).status_code == status
+        assert office.ask("GET", "/v1/tokens", role).status_code == status
+    made = office.ask("POST", "/v1/tokens", "admin", json=wish)
+    assert (made.status_code, made.headers["location"]) == (201, "/v1/tokens/bot")
+    office.tokens["bot"] = made.json()["token"]
+    assert office.ask("POST", "/v1/rollouts", "bot", json={"version": 2}).status_code == 201
+    listed = office.ask("GET", "/v1/tokens", "admin")
+    assert [token["name"] for token in listed.json()["tokens"]] == ["admin-1", "bot", "operator-1", "viewer-1"]
+    assert office.tokens["bot"].rpartition(".")[2] not in listed.text
+    assert office.ask("POST", "/v1/tokens", "admin", json=wish).status_code == 422
+    assert office.ask("DELETE", "/v1/tokens/bot", "admin").json() == {"name": "bot", "revoked": True}
+    assert office.ask("POST", "/v1/rollouts/eta-1/abort", "bot").status_code == 401
 
 
 def test_a_freeze_is_a_conflict_for_who_wants_on(office: Office) -> None:
@@ -184,6 +203,11 @@ DEEP = "[" * 3000 + "]" * 3000
         ("PUT", "/v1/flags", '{"name":"freeze","on":true}', 422, "reason"),
         ("PUT", "/v1/flags", '{"name":"typo","on":true,"reason":"x"}', 422, "name"),
         ("PUT", "/v1/flags", '{"name":"enabled.other","on":false,"reason":"x"}', 422, "name"),
+        ("POST", "/v1/tokens", '{"name":"a.b","role":"viewer"}', 422, "name"),
+        ("POST", "/v1/tokens", '{"name":"eve","role":"god"}', 422, "role"),
+        ("POST", "/v1/tokens", '{"name":"eve","role":"viewer","days":3651}', 422, "days"),
+        ("DELETE", "/v1/tokens/eve", "", 404, None),
+        ("DELETE", "/v1/tokens/%00", "", 404, None),
         ("POST", "/v1/rollouts/eta-1/pause", "", 404, None),
         ("POST", "/v1/rollouts/eta-1/fly", "", 404, None),
         ("GET", "/v1/rollouts/eta-1", "", 404, None),
@@ -211,12 +235,12 @@ def test_the_document_has_what_is_served(office: Office) -> None:
     """Every path and method of the admin API in the OpenAPI document is routed, and its example is understood."""
     paths = openapi_document()["paths"]
     found = {path: paths[path] for path in paths if path.startswith(ADMIN_PATHS)}
-    assert len(found) == 4
+    assert len(found) == 6
     for path, methods in found.items():
-        for method in methods.keys() & {"get", "post", "put"}:
+        for method in methods.keys() & {"get", "post", "put", "delete"}:
             content = methods[method].get("requestBody", {}).get("content", {})
             example = content.get("application/json", {}).get("example")
-            where = path.replace("{id}", "eta-1").replace("{verb}", "pause")
+            where = path.replace("{id}", "eta-1").replace("{verb}", "pause").replace("{name}", "eve")
             answer = office.ask(method.upper(), where, "admin", json=example)
             assert str(answer.status_code) in methods[method]["responses"], answer.text
             assert answer.status_code in (200, 201, 404)
