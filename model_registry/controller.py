@@ -49,6 +49,7 @@ class Controller:
         self._evidence, self._webhook = evidence, webhook
         self._clock, self._holder, self._lease_s = clock, holder, lease_s
         self._renew_at = 0.0
+        self._blind = ""  # why there is no evidence: said once
         self._next_look: dict[str, float] = {}  # by rollout; a new process looks at once, which does no harm
 
     def tick(self, model: str) -> bool:
@@ -99,8 +100,8 @@ class Controller:
             return
         if now < self._next_look.get(rollout.id, now):
             return
-        action = self._look(rollout, flags, now)
         self._next_look = {rollout.id: now + rollout.policy.interval}
+        action = self._look(rollout, flags, now)
         if action.state == rollout:
             return
         state = action.state
@@ -122,12 +123,16 @@ class Controller:
         if rollout.present is None:
             return Evidence()
         try:
-            return self._evidence.evidence(rollout, now)
-        except Unavailable as error:
-            _LOG.warning("no evidence about %s: %s", rollout.id, error)
-        except Exception:  # noqa: BLE001 - a bug of the source must not stop the clocks
-            _LOG.exception("no evidence about %s", rollout.id)
-        return Evidence()  # which is NoData: it holds, and the progress deadline still counts
+            found = self._evidence.evidence(rollout, now)
+        except Exception as error:  # noqa: BLE001 - a bug of the source must not stop the clocks
+            if str(error) != self._blind:
+                self._blind = str(error)
+                expected = isinstance(error, Unavailable)
+                _LOG.warning("no evidence about %s: %r", rollout.id, error, exc_info=None if expected else error)
+            self._next_look.clear()  # it may be there at the next tick
+            return Evidence()  # which is NoData: it holds, and the progress deadline still counts
+        self._blind = ""
+        return found
 
     def _deliver(self, webhook: Webhook, now: float) -> None:
         """Tell the world in order; what can't be delivered waits longer each time, and is dropped in the end."""

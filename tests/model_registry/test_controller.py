@@ -100,6 +100,27 @@ def test_a_source_with_a_bug_is_no_evidence(world: World) -> None:
     assert "no new sample" in world.latest().reason
 
 
+def test_evidence_that_was_away_is_asked_for_again_at_the_next_tick(world: World) -> None:
+    """A source that is catching up need not wait for the policy's interval."""
+    world.start()
+    world.tick(2)
+    arms, asked = world.arms, []
+
+    class Late:
+        def evidence(self, rollout: Any, now: float) -> Any:
+            asked.append(now)
+            if len(asked) < 4:
+                raise Unavailable("evidence", "catching_up")
+            return arms.evidence(rollout, now)
+
+    world.arms = Late()
+    world.controller = world.process()
+    for _ in range(10):
+        world.clock.time += 1
+        world.controller.tick("eta")
+    assert [at - asked[0] for at in asked] == [0, 1, 2, 3]
+
+
 def test_looks_keep_the_policys_interval(world: World) -> None:
     """Ticks every ten seconds look once a minute, but a route table that is not ours is put right at any tick."""
     world.start()
