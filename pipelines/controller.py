@@ -6,6 +6,7 @@ instruction: the next one takes its lease over at once and goes on from the stat
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import importlib
@@ -33,6 +34,7 @@ from serving.settings import Settings, load_settings
 
 _TICK_S: Final = 1.0
 _DRAIN_S: Final = 2.0
+_ANSWER_S: Final = 10.0
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -72,15 +74,18 @@ def run(settings: Settings, sockets: Path, evidence: EvidenceSource, stop: threa
         listener = Listener(AdminApi(admin), path, ())
         listener.start()
         try:
-            _follow(controller, stop)
+            _follow(controller, listener, stop)
         finally:
             listener.stop(_DRAIN_S)
             with contextlib.suppress(Unavailable):  # it runs out by itself
                 controller.stop()
 
 
-def _follow(controller: Controller, stop: threading.Event) -> None:
-    """Tick until told to stop. A tick that fails is said once, not once a second."""
+def _follow(controller: Controller, listener: Listener, stop: threading.Event) -> None:
+    """Tick until told to stop; a tick that fails is said once, not once a second.
+
+    Raises Unavailable where the admin API is gone or stuck: the supervisor starts a new process.
+    """
     said = ""
     while not stop.is_set():
         try:
@@ -90,6 +95,10 @@ def _follow(controller: Controller, stop: threading.Event) -> None:
             if repr(error) != said:
                 _LOG.exception("a look at the rollouts of %s failed", MODEL)
             said = repr(error)
+        try:
+            listener.call(asyncio.sleep(0), _ANSWER_S)
+        except TimeoutError:
+            raise Unavailable("admin API", "wedged", f"no answer within {_ANSWER_S:g} s") from None
         stop.wait(_TICK_S)
 
 
