@@ -69,7 +69,7 @@ class Admin:
 
     def current(self, model: str) -> Rollout | None:
         """The rollout that is under way, else the newest; None before the first."""
-        return self._records.active(model) or next(reversed(self._records.history(model)), None)
+        return self._records.standing(model)
 
     def start(
         self, version: int, actor: Actor, *, document: str = "", reason: str = NO_REASON, replace: bool = False

@@ -86,9 +86,9 @@ class Controller:
     def _tick(self, model: str, now: float) -> None:
         flags, rollout = self._records.flags(), self._records.active(model)
         if rollout is None:
-            self._enforcer.follow_flags(model, flags, now)
+            self._enforcer.follow_flags(model, now)
             return
-        rollout = self._enforcer.follow(rollout, flags, now)
+        rollout = self._enforcer.follow(rollout, now)
         if not rollout.active:
             return
         if flags.fallback_only(model):
@@ -106,7 +106,7 @@ class Controller:
             return
         state = action.state
         entries = [entry(now, CONTROLLER, state.phase, state, state.reason)] if action.moved else []
-        self._enforcer.follow(self._records.save(state, entries), flags, now)
+        self._enforcer.follow(self._records.save(state, entries), now)
 
     def _look(self, rollout: Rollout, flags: Flags, now: float) -> Action:
         held = "frozen by a flag" if flags.freeze else ""

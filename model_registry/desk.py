@@ -103,7 +103,7 @@ class Desk:
                 saved = self._records.save_flags(flags, said)
             except Conflict:
                 continue
-            self._follow_flags(saved)
+            self._follow_flags()
             return saved
         raise Unavailable("ledger", "contended", f"{_TRIES} tries to set {name}")
 
@@ -127,17 +127,17 @@ class Desk:
 
     def _follow(self, rollout: Rollout) -> Rollout:
         try:
-            return self._enforcer.follow(rollout, self._records.flags(), self._clock.now())
+            return self._enforcer.follow(rollout, self._clock.now())
         except Conflict:
             return self._records.get(rollout.id)
         except Unavailable as error:
             _LOG.warning("%s is written, and carried out at the controller's next tick: %s", rollout.id, error)
             return rollout
 
-    def _follow_flags(self, flags: Flags) -> None:
+    def _follow_flags(self) -> None:
         for model in self._models:
             try:
-                self._enforcer.follow_flags(model, flags, self._clock.now())
+                self._enforcer.follow_flags(model, self._clock.now())
             except (Conflict, NotFound, Unavailable) as error:
                 _LOG.warning("flags reach %s at the controller's next tick: %s", model, error)
 

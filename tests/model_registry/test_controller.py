@@ -191,6 +191,67 @@ def test_two_controllers_at_once_write_one_history(world: World) -> None:
     world.ledger.verify()
 
 
+@pytest.mark.parametrize("moment", ["route_table", "put_route_table"])
+def test_a_rollback_is_never_written_over(world: World, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """An operator acts between the controller's reading and writing: no later table gives the candidate anything."""
+    world.start()
+    world.tick(4)
+    stray = msgspec.structs.replace(world.table(), candidate_percent=90.0, generation=world.table().generation + 1)
+    world.state.put_route_table(stray)
+    routes = world.controller._enforcer._routes
+    real, back = getattr(routes, moment), list[int]()
+
+    def meanwhile(*words: Any) -> Any:
+        if not back:
+            back.append(0)
+            assert world.desk.act("eta-1", "rollback", OPERATOR, "now").phase is Phase.ROLLED_BACK
+            back.append(world.table().generation)
+        return real(*words)
+
+    monkeypatch.setattr(routes, moment, meanwhile)
+    world.clock.time += 1
+    assert world.controller.tick("eta")
+    assert world.latest().phase is Phase.ROLLED_BACK
+    assert len(back) == 2
+    with sa.create_engine(world.url).connect() as connection:
+        later = sa.text("SELECT document FROM route_tables WHERE generation >= :back")
+        tables = [msgspec.json.decode(text, type=RouteTable) for (text,) in connection.execute(later, {"back": back[1]})]
+    assert [table.candidate for table in tables] == [None] * len(tables)
+
+
+def test_a_stray_table_after_the_end_is_put_right(world: World) -> None:
+    """What a killed process may have left of an old state is gone at the next tick, without a rollout under way."""
+    world.start()
+    world.tick(4)
+    canary = world.table()
+    world.desk.act("eta-1", "rollback", OPERATOR, "now")
+    world.state.put_route_table(msgspec.structs.replace(canary, generation=world.table().generation + 1))
+    world.clock.time += 1
+    world.controller.tick("eta")
+    assert (world.table().champion, world.table().candidate) == (1, None)
+    settled = world.table()
+    world.clock.time += 1
+    world.controller.tick("eta")
+    assert world.table() == settled
+
+
+def test_an_alias_that_was_set_too_late_is_set_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A promotion whose registry is slow is overtaken by a rollback: alias and table are the old champion's."""
+    world.start()
+    world.tick(4)
+    real, overtaken = world.shelf.set_champion, list[str]()
+
+    def slow(model: str, version: int) -> None:
+        if version == 2 and not overtaken:
+            overtaken.append(model)
+            world.desk.act("eta-1", "rollback", OPERATOR, "no")
+        real(model, version)
+
+    monkeypatch.setattr(world.shelf, "set_champion", slow)
+    assert world.desk.act("eta-1", "promote", OPERATOR, "now").phase is Phase.ROLLED_BACK
+    assert (world.table().champion, world.shelf.alias["eta"]) == (1, 1)
+
+
 def test_of_two_starts_at_once_one_wins(world: World) -> None:
     """The other is told the name of the rollout that is under way."""
 
