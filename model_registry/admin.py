@@ -20,7 +20,6 @@ from model_registry.records import Records
 from model_registry.rollout import Command, Rollout
 from model_registry.views import flags_view, record_view, rollout_view, token_view
 
-COMMANDS: Final[tuple[Command, ...]] = ("approve", "pause", "resume", "abort", "promote", "rollback")
 NO_REASON: Final = "no reason given"
 _POLICIES: Final = Path(__file__).parent / "policies"
 _LAST: Final = 50  # journal entries of a rollout
@@ -84,7 +83,7 @@ class Admin:
         return self._view(self._desk.start(policy, version, actor, _words(reason), replace=replace))
 
     def act(self, name: str, verb: Command, actor: Actor, reason: str = NO_REASON) -> dict[str, Any]:
-        """Do one of COMMANDS; traffic has followed when this returns. Raises NotFound, NotAllowed or NotNow."""
+        """Do what a person asks; traffic has followed when this returns. Raises NotFound, NotAllowed or NotNow."""
         return self._view(self._desk.act(name, verb, actor, _words(reason)))
 
     def flags(self) -> dict[str, Any]:
@@ -128,6 +127,6 @@ class Admin:
 
 def _words(reason: str) -> str:
     """A reason that every database can keep."""
-    if not 1 <= len(reason) <= MAX_REASON or "\0" in reason or not reason.isprintable():
+    if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable():
         raise InvalidInput("reason", f"must be 1 to {MAX_REASON} printable characters")
     return reason

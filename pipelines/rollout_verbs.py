@@ -36,17 +36,17 @@ def add(verbs: Any, verb: Verb, run: Run) -> None:
 def _add_rollout(under: Any, verb: Verb, run: Run) -> None:
     def start(a: argparse.Namespace) -> dict[str, Any]:
         words = {"policy": a.policy, "reason": a.reason, "replace": a.replace}
-        return run("rollouts", "start", a.home, version=a.version, **words)
+        return _told(a, run("rollouts", "start", a.home, version=a.version, **words))
 
     def status(a: argparse.Namespace) -> dict[str, Any]:
-        return run("rollouts", "watch" if a.watch else "status", a.home, name=a.id)
+        return _told(a, run("rollouts", "watch" if a.watch else "status", a.home, name=a.id))
 
     def history(a: argparse.Namespace) -> dict[str, Any]:
         found = run("rollouts", "history", a.home, name=a.id, limit=a.limit)
         return found if a.json else found | {"journal": [_for_people(entry) for entry in found["journal"]]}
 
     def act(name: str) -> Callable[[argparse.Namespace], dict[str, Any]]:
-        return lambda a: run("rollouts", "act", a.home, name, name=a.id, reason=a.reason)
+        return lambda a: _told(a, run("rollouts", "act", a.home, name, name=a.id, reason=a.reason))
 
     begin = verb("start", start, "Begin a staged promotion of a published version.", under)
     begin.add_argument("--version", type=_positive, required=True, metavar="N")
@@ -88,6 +88,13 @@ def _add_token(under: Any, verb: Verb, run: Run) -> None:
     )
     ending.add_argument("name", metavar="NAME")
     ending.add_argument("--reason", default="", metavar="WORDS", help="for the audit log")
+
+
+def _told(a: argparse.Namespace, found: dict[str, Any]) -> dict[str, Any]:
+    """Say to a person what no controller means."""
+    if a.json or found.get("controller", "") is not None:
+        return found
+    return found | {"controller": "none runs: nothing moves on by itself until `tandem up`"}
 
 
 def _for_people(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`tandem rollout`, `tandem flag` and `tandem token`: one home's rollouts from the command line.
 
 A verb writes to the state database itself, and traffic has followed when it returns; it needs neither the stack nor the
-controller. Whoever can read the database is its admin, under the name of the user.
+controller. Whoever can write to the database is its admin, under the name of the user.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ def start(
     with _admin(home) as admin:
         words = reason or NO_REASON
         begun = admin.start(version, _me(), document=document, reason=words, replace=replace)
-        return {"rollout": begun} | _controller(admin)
+        return {"rollout": begun, "controller": admin.controller()}
 
 
 def act(home: Path, verb: Command, *, name: str | None = None, reason: str = "") -> dict[str, Any]:
     """Approve, pause, resume, abort, promote or roll back a rollout: the one under way, else the newest."""
     with _admin(home) as admin:
         done = admin.act(name or _current(admin), verb, _me(), reason or NO_REASON)
-        return {"rollout": done} | _controller(admin)
+        return {"rollout": done, "controller": admin.controller()}
 
 
 def status(home: Path, *, name: str | None = None) -> dict[str, Any]:
     """What serves, the flags, who controls, and a rollout: the one under way, else the newest."""
     with _admin(home) as admin:
-        found = admin.status(MODEL) | _controller(admin)
+        found = admin.status(MODEL)
         return found if name is None else found | {"rollout": admin.rollout(name)}
 
 
@@ -125,10 +125,6 @@ def _current(admin: Admin) -> str:
     if found is None:
         raise NotFound("rollout", MODEL, "none was ever started: tandem rollout start --version N")
     return found.id
-
-
-def _controller(admin: Admin) -> dict[str, Any]:
-    return {"controller": admin.controller() or "none runs: nothing moves on by itself until `tandem up`"}
 
 
 def _read(policy: Path) -> str:
