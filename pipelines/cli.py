@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import InvalidInput, TandemError
-from pipelines import rollout_verbs
 from pipelines.report import render
+from pipelines.rollout_verbs import add as add_rollouts
 
 MAX_SEED = 2**31 - 1  # LightGBM's
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
@@ -103,12 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         "--version", type=_positive, metavar="N", help="by this version (default: the one that answered)"
     )
 
+    add_rollouts(verbs, verb, _run)
     up = verb("up", _up, "Start the serving stack; on a fresh machine bring trips in and train first.")
     up.add_argument("--foreground", action="store_true", help="stay in the terminal; Ctrl-C stops the stack")
     verb("down", _down, "Stop what `tandem up` started, and only that.")
     verb("status", _status, "What runs, which version, at which addresses.")
     verb("doctor", _doctor, "Check the installation and say what to mend.")
-    rollout_verbs.add(verbs, verb, _run)
     return parser
 
 

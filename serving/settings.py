@@ -52,6 +52,8 @@ class Settings:
     )
     kafka_bootstrap: str = _setting("", "Kafka brokers of the event stream, host:port,…; Redis Streams where empty")
     state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
+    webhook_url: str = _setting("", "who is told of each entry of the rollouts' journal; nobody where empty")
+    webhook_secret: str = _setting("", "key of the webhook's HMAC-SHA256 signature, 16 characters or more")
     feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
     feature_cache_ttl_s: float = _setting(5.0, "how long a replica uses a row it has read", low=0.01, high=3600)
     feature_cache_statistics_ttl_s: float = _setting(
@@ -73,8 +75,6 @@ class Settings:
     predictions_mb: int = _setting(
         20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
     )
-    webhook_url: str = _setting("", "who is told of each entry of the rollouts' journal; nobody where empty")
-    webhook_secret: str = _setting("", "key of the webhook's HMAC-SHA256 signature, 16 characters or more")
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 
     @property
