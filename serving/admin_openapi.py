@@ -1,15 +1,39 @@
-"""The admin API's part of the OpenAPI document."""
+"""The admin API's part of the OpenAPI document, and what else has to do with tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from contracts.admin import ActRequest, FlagRequest, StartRequest, TokenRequest
+import msgspec
 
-REQUESTS: Final = (StartRequest, ActRequest, FlagRequest, TokenRequest)
+from contracts.admin import ActRequest, FlagRequest, StartRequest, TokenRequest
+from serving.problems import encode_problem
+
+ARM: Final = {
+    "parameters": [
+        {
+            "name": "X-Tandem-Arm",
+            "in": "header",
+            "required": False,
+            "schema": {"enum": ["champion", "canary", "shadow"]},
+            "description": "The arm that a tester wants: a 401 without a good bearer token, of any role. The answer "
+            "is no evidence about the arm.",
+        }
+    ],
+    "security": [{}, {"bearer": []}],
+}
 SECURITY: Final = {"bearer": {"type": "http", "scheme": "bearer", "description": "`tandem token create` makes one"}}
-VERBS: Final = ("approve", "pause", "resume", "abort", "promote", "rollback")
+_REQUESTS: Final = (StartRequest, ActRequest, FlagRequest, TokenRequest)
+_PROBLEMS: Final = {
+    401: ("needs a token, Authorization: Bearer …; `tandem token create` makes one", ""),
+    403: ("set kill_switch: olga is operator, must be admin", ""),
+    404: ("rollout 'eta-9' not found", ""),
+    409: ("rollout eta-3 is Canary: abort it first, or replace it", ""),
+    415: ("content-type is 'text/plain', must be 'application/json'", ""),
+    422: ("there is no model 'tip', there is eta", "name"),
+    503: ("state database unavailable (failed): database is locked", ""),
+}
+_VERBS: Final = ("approve", "pause", "resume", "abort", "promote", "rollback")
 _ROLLOUT: Final = {
     "id": "eta-3",
     "model": "eta",
@@ -49,15 +73,17 @@ _MADE: Final = {"name": "olga", "role": "operator", "days": 90, "token": "tdm.ol
 _WHO: Final = "From the machine itself reading needs no token."
 
 
-def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
-    """Paths by the schemas of REQUESTS; `problem` gives the response of a status."""
+def admin_paths() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Paths, and the schemas that they refer to."""
+    references, components = msgspec.json.schema_components(_REQUESTS, ref_template="#/components/schemas/{name}")
+    schemas = dict(zip(_REQUESTS, references, strict=True))
 
     def operation(
         summary: str, words: str, answer: Any, asked: tuple[type, Any] | None = None, status: int = 200
     ) -> dict[str, Any]:
         refusals = (401, 403, 404, 409, 415, 422, 503) if asked else (401, 403, 404, 503)
         body = _body(schemas[asked[0]], asked[1]) if asked else {}
-        answers = {str(refusal): problem(refusal) for refusal in refusals}
+        answers = {str(refusal): _problem(refusal) for refusal in refusals}
         of = {"description": "OK", "content": {"application/json": {"example": answer}}}
         whoever: list[dict[str, list[str]]] = [{"bearer": []}] if asked else [{}, {"bearer": []}]
         described = {"summary": summary, "description": words, "security": whoever, **body}
@@ -71,8 +97,8 @@ def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], di
         "`approve` the role that the policy names."
     )
     name = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
-    verb = {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(VERBS)}}
-    return {
+    verb = {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(_VERBS)}}
+    paths = {
         "/v1/rollouts": {
             "get": operation("All rollouts, newest first", _WHO, {"rollouts": [_ROLLOUT]}),
             "post": operation(
@@ -105,6 +131,13 @@ def admin_paths(schemas: dict[type, dict[str, Any]], problem: Callable[[int], di
             "delete": operation("End a bearer token at once", "Needs an admin.", {"name": "olga", "revoked": True}),
         },
     }
+    return paths, components
+
+
+def _problem(status: int) -> dict[str, Any]:
+    example = msgspec.json.decode(encode_problem(status, *_PROBLEMS[status]))
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+    return {"description": example["title"], "content": {"application/problem+json": content}}
 
 
 def _body(schema: dict[str, Any], example: Any) -> dict[str, Any]:

@@ -82,7 +82,6 @@ class Api:
         *,
         queue_s: float,
         exposition: Exposition | None = None,
-        override: ArmOverride | None = None,
     ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
@@ -91,12 +90,12 @@ class Api:
         self._telemetry = telemetry
         self._queue_s = queue_s
         self._exposition = exposition
-        self._override = override or ArmOverride(lambda _token: None)
         self._eta_decoder = msgspec.json.Decoder(EtaRequest)
         self._outcomes_decoder = msgspec.json.Decoder(OutcomesRequest)
         self._encode = msgspec.json.Encoder().encode
         self._openapi = msgspec.json.encode(openapi_document())
         self.draining = False
+        self.override = ArmOverride(lambda _token: None)  # nobody's, until somebody knows tokens
         self._model_routes: dict[str, tuple[str, Handler]] = {}  # paths that were matched once
         server = inference_http.server_metadata(version("tandem"))
         self._routes: dict[str, tuple[str, Handler]] = {
@@ -185,7 +184,7 @@ class Api:
     def _eta(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
         check_type(request)
         if call.override is None and request.header(ARM_HEADER) is not None:
-            return self._override.then(self._eta, request, call)
+            return self.override.then(self._eta, request, call)
         answer = self._estimator.estimate(self._decode(self._eta_decoder, request.body), call)
         if isinstance(answer, EtaResponse):
             return self._estimated(answer, call)
@@ -201,7 +200,7 @@ class Api:
     def _infer(self, name: str, number: str) -> Handler:
         def infer(request: Request, call: Call) -> Answer | Awaitable[Answer]:
             if call.override is None and request.header(ARM_HEADER) is not None:
-                return self._override.then(infer, request, call)
+                return self.override.then(infer, request, call)
             model = self._inference.model(name, number, arm=call.override)
             check_type(request, binary=True)
             try:

@@ -14,7 +14,7 @@ from contracts.messages import (
     OutcomesResponse,
     Problem,
 )
-from serving.admin_openapi import REQUESTS, SECURITY, admin_paths
+from serving.admin_openapi import ARM, SECURITY, admin_paths
 from serving.problems import encode_problem
 
 _ETA_REQUEST: Final = {
@@ -61,30 +61,19 @@ _OUTCOMES_REQUEST: Final = {
 }
 _PROBLEMS: Final = {
     400: ("JSON is malformed: invalid character (byte 27)", ""),
-    401: ("needs a token, Authorization: Bearer …; `tandem token create` makes one", ""),
-    403: ("set kill_switch: olga is operator, must be admin", ""),
-    404: ("rollout 'eta-9' not found", ""),
     405: ("method PUT is not allowed here, only POST, OPTIONS", ""),
-    409: ("rollout eta-3 is Canary: abort it first, or replace it", ""),
     413: (f"the body is 5000000 bytes, at most {MAX_BODY_BYTES} bytes are read", ""),
     415: ("content-type is 'text/plain', must be 'application/json'", ""),
     422: ("the city has no zone '999'", "trips[0].pickup.zone"),
     500: ("the server failed; its log has the cause", ""),
     503: ("replica unavailable (draining)", ""),
 }
-_REFUSALS: Final = (400, 401, 405, 413, 415, 422, 500, 503)  # of an operation of the replicas
-_ARM: Final = {
-    "name": "X-Tandem-Arm",
-    "in": "header",
-    "required": False,
-    "schema": {"enum": ["champion", "canary", "shadow"]},
-    "description": "The arm that a tester wants; needs a bearer token of any role. The answer counts for no arm.",
-}
 
 
 def openapi_document() -> dict[str, Any]:
     """The whole document, as JSON values."""
-    types = (EtaRequest, EtaResponse, OutcomesRequest, OutcomesResponse, Problem, *REQUESTS)
+    types = (EtaRequest, EtaResponse, OutcomesRequest, OutcomesResponse, Problem)
+    admin, admin_schemas = admin_paths()
     references, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schemas = dict(zip(types, references, strict=True))
     return {
@@ -104,7 +93,7 @@ def openapi_document() -> dict[str, Any]:
                     (schemas[EtaRequest], _ETA_REQUEST),
                     (schemas[EtaResponse], _ETA_RESPONSE),
                 )
-                | {"parameters": [_ARM], "security": [{}, {"bearer": []}]}
+                | ARM
             },
             "/v1/outcomes": {
                 "post": _operation(
@@ -115,7 +104,6 @@ def openapi_document() -> dict[str, Any]:
                     (schemas[OutcomesResponse], {"accepted": 1, "duplicate": 0, "unknown": 0}),
                 )
             },
-            **admin_paths(schemas, _problem),
             "/healthz": {"get": _page("The process is alive", "application/json")},
             "/readyz": {
                 "get": {**_page("A real prediction was made", "application/json"), "responses": _ready_responses()}
@@ -123,8 +111,9 @@ def openapi_document() -> dict[str, Any]:
             "/metrics": {"get": _page("Metrics in Prometheus' text format", "text/plain")},
             "/openapi.json": {"get": _page("This document", "application/json")},
             "/docs": {"get": _page("This document for people", "text/html")},
+            **admin,
         },
-        "components": {"schemas": components, "securitySchemes": SECURITY},
+        "components": {"schemas": components | admin_schemas, "securitySchemes": SECURITY},
     }
 
 
@@ -137,7 +126,7 @@ def _operation(
         "requestBody": {"required": True, "content": _content("application/json", *request)},
         "responses": {
             "200": {"description": "OK", "content": _content("application/json", *response)},
-            **{str(status): _problem(status) for status in _REFUSALS},
+            **{str(status): _problem(status) for status in _PROBLEMS},
         },
     }
 

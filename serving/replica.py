@@ -151,21 +151,12 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
     inference, queue_s = InferenceService(routing, clock, log.append), settings.queue_ms / 1000
     outcomes = Outcomes(state.add_outcomes, request_ids, clock)
     exposition = tier(telemetry.snapshot) if tier else None
-    override = ArmOverride(_token_holder(settings.state, clock))
-    api = Api(
-        estimator,
-        outcomes,
-        inference,
-        admission,
-        telemetry,
-        queue_s=queue_s,
-        exposition=exposition,
-        override=override,
-    )
+    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition)
     grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
     followers: list[Follower] = [shadows.follow]
     if settings.redis_url:
         followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
+    api.override = ArmOverride(_token_holder(settings.state, clock))
     _watch(telemetry, admission, rows, clock)
     _watch_log(telemetry, log, shadows)
     return Replica(

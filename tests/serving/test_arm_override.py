@@ -28,7 +28,7 @@ def token(replica: Replica, tmp_path: Path) -> str:
     table = RouteTable("eta", 2, champion=1, candidate=2, shadow=2, shadow_percent=100.0, salt="eta-1")
     assert replica.routing.offer(table)
     tokens = Tokens(Ledger(f"sqlite:///{tmp_path / 'state.db'}"))
-    replica.api._override = ArmOverride(lambda text: tokens.actor(text, replica.clock.now()))
+    replica.api.override = ArmOverride(lambda text: tokens.actor(text, replica.clock.now()))
     return tokens.create("tess", "viewer", 1, Actor("ada", "admin"), NOW)
 
 
@@ -92,5 +92,5 @@ def test_tensors_too(replica: Replica, token: str) -> None:
 
 def test_a_token_is_not_looked_at_without_the_header(replica: Replica, token: str) -> None:
     """The request path of everybody else asks no database."""
-    replica.api._override = ArmOverride(lambda _token: 1 / 0)  # type: ignore[arg-type,return-value]
+    replica.api.override = ArmOverride(lambda _token: 1 / 0)  # type: ignore[arg-type,return-value]
     assert ask(replica, Authorization=f"Bearer {token}").status_code == 200
