@@ -103,11 +103,11 @@ def _parser() -> argparse.ArgumentParser:
         "--version", type=_positive, metavar="N", help="by this version (default: the one that answered)"
     )
 
-    add_rollouts(verbs, verb, _run)
     up = verb("up", _up, "Start the serving stack; on a fresh machine bring trips in and train first.")
     up.add_argument("--foreground", action="store_true", help="stay in the terminal; Ctrl-C stops the stack")
     verb("down", _down, "Stop what `tandem up` started, and only that.")
     verb("status", _status, "What runs, which version, at which addresses.")
+    add_rollouts(verbs, verb, _run)
     verb("doctor", _doctor, "Check the installation and say what to mend.")
     return parser
 

@@ -73,9 +73,9 @@ _PROBLEMS: Final = {
 def openapi_document() -> dict[str, Any]:
     """The whole document, as JSON values."""
     types = (EtaRequest, EtaResponse, OutcomesRequest, OutcomesResponse, Problem)
-    admin, admin_schemas = admin_paths()
     references, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schemas = dict(zip(types, references, strict=True))
+    admin, admin_schemas = admin_paths()
     return {
         "openapi": "3.1.0",
         "info": {
