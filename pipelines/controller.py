@@ -22,7 +22,7 @@ from typing import Final
 
 from adapters.webhook import HttpWebhook
 from contracts.clock import SystemClock
-from contracts.errors import TandemError, Unavailable
+from contracts.errors import InvalidInput, TandemError, Unavailable
 from model_registry.admin import Admin
 from model_registry.controller import Controller
 from model_registry.ports import EvidenceSource
@@ -53,8 +53,10 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     try:
-        settings = load_settings(os.environ)
-        run(settings, Path(os.environ["TANDEM_SOCKETS"]), _evidence(settings), stop)
+        settings, sockets = load_settings(os.environ), os.environ.get("TANDEM_SOCKETS")
+        if not sockets:
+            raise InvalidInput("TANDEM_SOCKETS", "is not set, must be the folder of the stack's sockets")
+        run(settings, Path(sockets), _evidence(settings), stop)
     except TandemError as error:
         _LOG.error("rollouts are not controlled: %s", error)
         return 1

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,7 +26,8 @@ from contracts.routes import RouteTable
 from model_registry.admin import Admin
 from pipelines import controller
 from pipelines.rollout_store import opened, published
-from serving.listener import admin_path
+from serving.admin_api import AdminApi
+from serving.listener import Listener, admin_path
 from serving.replica import Replica, compose
 from serving.settings import Settings
 from tests.rollout_home import POLICY, rollout_home
@@ -114,6 +116,43 @@ def test_without_evidence_it_does_not_start(settings: Settings, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "pipelines.evidence", None)
     with pytest.raises(Unavailable, match=r"rollout evidence unavailable \(missing\).*pipelines\.evidence"):
         controller._evidence(settings)
+
+
+def test_a_process_whose_admin_api_is_gone_ends(admin: Admin, tmp_path: Path) -> None:
+    """The supervisor then starts another; looks that fail are no reason to end."""
+    ticks: list[str] = []
+
+    class Failing:
+        def tick(self, model: str) -> bool:
+            ticks.append(model)
+            raise ZeroDivisionError
+
+    listener = Listener(AdminApi(admin), admin_path(tmp_path), ())
+    listener.start()
+    stop = threading.Event()
+    thread = threading.Thread(target=controller._follow, args=(Failing(), listener, stop))
+    thread.start()
+    until(lambda: len(ticks) > 1, "a second look")
+    stop.set()
+    thread.join()
+    listener.stop(1.0)
+    with pytest.raises(Unavailable, match=r"listener unavailable \(stopped\)"):
+        controller._follow(Failing(), listener, threading.Event())  # type: ignore[arg-type]
+
+
+def test_without_its_sockets_the_process_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Status 1 and the variable."""
+    monkeypatch.setattr(controller.signal, "signal", lambda *_: None)  # pytest keeps its own
+    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+    monkeypatch.delenv("TANDEM_SOCKETS", raising=False)
+    mask = os.umask(0o077)
+    try:
+        assert controller.main() == 1
+    finally:
+        os.umask(mask)
+    assert "TANDEM_SOCKETS: is not set" in caplog.text
 
 
 def test_a_rollback_and_the_kill_switch_reach_every_replica_within_a_second(settings: Settings, admin: Admin) -> None:
