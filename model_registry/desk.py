@@ -50,6 +50,7 @@ class Desk:
         """
         actor.must_be("operator", "start a rollout")
         self._unfrozen("start")
+        self._registry.verify(policy.model, candidate)
         fingerprint = self._registry.fingerprint(policy.model, candidate)
         for _ in range(_TRIES):
             running = self._records.active(policy.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from adapters.artifact_store import ArtifactStore
+from adapters.artifact_store import Artifact, ArtifactStore
 from adapters.ledger import Ledger
 from adapters.state import State
 from model_registry.published import Published
@@ -21,7 +21,14 @@ def published(settings: Settings) -> Published:
     def open_store() -> ModelStore:
         return ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
 
-    return Published(open_store, ArtifactStore(settings.artifacts))
+    return Published(open_store, ArtifactStore(settings.artifacts), _load)
+
+
+def _load(artifact: Artifact) -> object:
+    """The very check that a replica makes."""
+    from serving.artifacts import load_artifact  # noqa: PLC0415 - who starts no rollout needs no model
+
+    return load_artifact(artifact)
 
 
 @contextlib.contextmanager

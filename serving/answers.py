@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Final
 
-from contracts.errors import InvalidInput, NotAllowed, NotFound, NotNow, TandemError, Unavailable
+from contracts.errors import ArtifactInvalid, InvalidInput, NotAllowed, NotFound, NotNow, TandemError, Unavailable
 from serving.exchange import Answer, Request
 from serving.problems import PROBLEM_JSON, Refused, encode_problem
 
@@ -50,7 +50,7 @@ def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
             status = 403
         case NotFound():
             status = 404
-        case NotNow():
+        case NotNow() | ArtifactInvalid():
             status = 409
         case Unavailable():
             status, headers = 503, ((b"retry-after", b"1"),)

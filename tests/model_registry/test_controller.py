@@ -17,13 +17,13 @@ import sqlalchemy as sa
 
 from adapters.ledger import JournalBroken, Ledger
 from adapters.state import State
-from contracts.errors import InvalidInput, NotAllowed, Unavailable
+from contracts.errors import ArtifactInvalid, InvalidInput, NotAllowed, Unavailable
 from contracts.roles import Actor
 from contracts.routes import RouteTable
 from model_registry.desk import Refused
 from model_registry.enforce import replace_table
 from model_registry.lifecycle import IllegalTransition, Phase
-from tests.model_registry.world import ADMIN, BAD, BROKEN, OPERATOR, START, World, small_policy
+from tests.model_registry.world import ADMIN, BAD, BAD_SCHEMA, BROKEN, OPERATOR, START, World, small_policy
 
 GOOD_END = 40  # ticks in which a good candidate surely arrives
 
@@ -439,6 +439,14 @@ def test_a_rollout_begins_only_where_the_alias_is_on_the_champion(world: World) 
         world.shelf.alias = alias
         with pytest.raises(Refused, match=rf"on version {alias.get('eta')}, while eta@1 serves"):
             world.start()
+    assert world.phases() == []
+
+
+def test_what_no_replica_can_load_is_not_begun(world: World) -> None:
+    """A version of another release's schema would wait in its shadow for the deadline."""
+    world.shelf.artifacts[2] = BAD_SCHEMA
+    with pytest.raises(ArtifactInvalid, match="schema check"):
+        world.start()
     assert world.phases() == []
 
 

@@ -22,7 +22,8 @@ def unopened() -> NoReturn:
 def test_a_fingerprint_covers_manifest_and_files(tmp_path: Path) -> None:
     """The same as long as nothing changed; a changed manifest is another, a changed file is refused."""
     artifacts = ArtifactStore(tmp_path)
-    published = Published(unopened, artifacts)
+    seen: list[str] = []
+    published = Published(unopened, artifacts, lambda artifact: seen.append(artifact.manifest.name))
     with pytest.raises(NotFound):
         published.fingerprint("eta", 2)
     directory = artifacts.publish(Artifact(manifest(2), FILES))
@@ -31,6 +32,8 @@ def test_a_fingerprint_covers_manifest_and_files(tmp_path: Path) -> None:
     raw = (directory / MANIFEST_FILE).read_text()
     (directory / MANIFEST_FILE).write_text(raw.replace('"mae_s": 1.0', '"mae_s": 0.5'))
     assert published.fingerprint("eta", 2) != before
+    published.verify("eta", 2)
+    assert seen == ["eta@2"]
     (directory / "eta.onnx").write_bytes(b"other trees")
     with pytest.raises(ArtifactInvalid, match="hash check"):
         published.fingerprint("eta", 2)

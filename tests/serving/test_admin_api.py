@@ -16,7 +16,7 @@ from model_registry.admin import Admin
 from serving.admin_api import PEER, AdminApi
 from serving.front import ADMIN_PATHS
 from serving.openapi import openapi_document
-from tests.model_registry.world import World, small_policy
+from tests.model_registry.world import BAD_SCHEMA, World, small_policy
 from tests.serving.conftest import Straight
 
 ADA = Actor("ada", "admin")
@@ -84,6 +84,14 @@ def test_a_second_start_is_told_of_the_first(office: Office) -> None:
     instead = office.ask("POST", "/v1/rollouts", "operator", json={"version": 3, "replace": True})
     assert (instead.status_code, instead.json()["id"]) == (201, "eta-2")
     assert office.ask("GET", "/v1/rollouts/eta-1").json()["phase"] == "Aborted"
+
+
+def test_a_version_that_must_not_serve_is_a_conflict(office: Office) -> None:
+    """With the check that it fails; nothing is begun."""
+    office.world.shelf.artifacts[2] = BAD_SCHEMA
+    refused = office.ask("POST", "/v1/rollouts", "operator", json={"version": 2})
+    assert (refused.status_code, "refused by the schema check" in refused.json()["detail"]) == (409, True)
+    assert office.ask("GET", "/v1/rollouts").json() == {"rollouts": []}
 
 
 def test_flags_reach_the_route_table_before_the_answer(office: Office) -> None:
