@@ -16,4 +16,5 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run(Settings(home=Path(sys.argv[1])), Path(sys.argv[1]), Steady(), stop)
+    home, state_url = Path(sys.argv[1]), sys.argv[2]
+    run(Settings(home=home, state_url=state_url), home, Steady(), stop)

@@ -49,9 +49,9 @@ def admin(settings: Settings) -> Iterator[Admin]:
         yield Admin(ledger, state, published(settings), SystemClock())
 
 
-def begun(home: Path) -> subprocess.Popen[str]:
-    """A controller's process."""
-    command = [sys.executable, "-m", "tests.pipelines.controlled_home", str(home)]
+def begun(home: Path, state_url: str = "") -> subprocess.Popen[str]:
+    """A controller's process, over its home's database or another's."""
+    command = [sys.executable, "-m", "tests.pipelines.controlled_home", str(home), state_url]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
 
 
@@ -109,6 +109,30 @@ def test_a_second_process_of_a_home_is_refused(settings: Settings, admin: Admin)
     finally:
         process.terminate()
         process.communicate()
+
+
+def test_of_two_homes_on_one_database_one_acts(settings: Settings, admin: Admin, tmp_path: Path) -> None:
+    """Started at once, one has the lease and makes each step; killed, the other goes on when the lease has run out."""
+    for shared in ("artifacts", "mlartifacts", "mlflow.db"):
+        (tmp_path / shared).symlink_to(settings.home / shared)
+    processes = {settings.home: begun(settings.home), tmp_path: begun(tmp_path, settings.state)}
+    try:
+        until(lambda: admin.controller() is not None, "a controller")
+        holder = admin.controller()
+        candidate = next(version for version in (2, 3) if version != admin.status("eta")["champion"])
+        name = admin.start(candidate, OLGA, document=POLICY)["id"]
+        until(lambda: admin.rollout(name)["phase"] == "Canary", "the canary")
+        assert admin.controller() == holder
+        (first,) = [home for home in processes if holder and holder.endswith(f":{home.resolve()}")]
+        processes[first].kill()
+        until(lambda: not admin.rollout(name)["active"], "the end")
+        assert admin.controller() not in (None, holder)
+    finally:
+        for process in processes.values():
+            process.terminate()
+            process.communicate()
+    journal = admin.rollout(name)["journal"]
+    assert [entry["action"] for entry in journal] == ["start", "Shadow", "Canary", "Canary", "Promoting", "Succeeded"]
 
 
 def test_without_evidence_it_does_not_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
