@@ -206,7 +206,8 @@ def test_a_rollback_and_the_kill_switch_reach_every_replica_within_a_second(sett
 
     async def all_of_it() -> None:
         followers = [asyncio.create_task(replica.follow_routes()) for replica in replicas]
-        for candidate in (3, 4, 3):
+        one, other = [version for version in (2, 3, 4) if version != admin.status("eta")["champion"]][:2]
+        for candidate in (one, other, one):
             name = admin.start(candidate, OLGA, document=POLICY)["id"]
             await reach("canary", lambda candidate=candidate: canary(candidate), lambda t: t.candidate is not None)
             await reach("rollback", lambda name=name: admin.act(name, "rollback", OLGA), lambda t: t.candidate is None)
