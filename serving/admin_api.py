@@ -83,7 +83,7 @@ class Office(Protocol):
 
 
 class AdminApi:
-    """The application, for `http1.HttpServer`."""
+    """The application of a `Listener`."""
 
     def __init__(self, office: Office) -> None:
         self._office = office
@@ -93,11 +93,11 @@ class AdminApi:
         self._flag = msgspec.json.Decoder(FlagRequest)
 
     def arrived(self, _request: Request) -> Answer | None:
-        """See http1.Application: nobody is turned away; the front bounds how many come."""
+        """See Application: nobody is turned away; the front bounds how many come."""
         return None
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
-        """See http1.Application."""
+        """See Application."""
         try:
             handlers = self._route(request.path)
         except Refused as error:
@@ -106,7 +106,7 @@ class AdminApi:
         return other_method(request.method, *handlers) if handler is None else guarded(request, handler(request))
 
     def answered(self, _request: Request, _answer: Answer) -> None:
-        """See http1.Application."""
+        """See Application."""
 
     def _route(self, path: str) -> dict[str, Handler]:
         if path == "/v1/rollouts":

@@ -19,7 +19,7 @@ from pipelines import rollouts
 from pipelines.stack import Stack
 from pipelines.supervisor import members
 from pipelines.up import down, status, up
-from tests.e2e.test_stack import TRIPS, fill, until
+from tests.e2e.running import TRIPS, fill, until
 from tests.rollout_home import POLICY, rollout_home
 
 pytest.importorskip("pipelines.evidence", reason="the controller needs a source of evidence")
