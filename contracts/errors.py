@@ -59,3 +59,14 @@ class DataRefused(TandemError):
     def __init__(self, source: str, rule: str) -> None:
         super().__init__(f"{source}: {rule}")
         self.source = source
+
+
+class NotAllowed(TandemError):
+    """Whoever asks may not do it, however often they ask."""
+
+    def __init__(self, wish: str, found: str, expected: str) -> None:
+        super().__init__(f"{wish}: {found}, {expected}")
+
+
+class NotNow(TandemError):
+    """A wish that the present state does not grant."""

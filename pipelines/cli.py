@@ -17,6 +17,7 @@ from typing import Any
 
 from contracts.errors import InvalidInput, TandemError
 from pipelines.report import render
+from pipelines.rollout_verbs import add as add_rollouts
 
 MAX_SEED = 2**31 - 1  # LightGBM's
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--foreground", action="store_true", help="stay in the terminal; Ctrl-C stops the stack")
     verb("down", _down, "Stop what `tandem up` started, and only that.")
     verb("status", _status, "What runs, which version, at which addresses.")
+    add_rollouts(verbs, verb, _run)
     verb("doctor", _doctor, "Check the installation and say what to mend.")
     return parser
 

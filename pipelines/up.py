@@ -256,7 +256,14 @@ def _route(settings: Settings) -> str:
         table = _routes(settings)
     except NotFound:
         return ""
-    return f"champion {MODEL}@{table.champion}, generation {table.generation}"
+    words = [f"champion {MODEL}@{table.champion}"]
+    if table.candidate:
+        words.append(f"canary {MODEL}@{table.candidate} at {table.candidate_percent:g} %")
+    if table.shadow:
+        words.append(f"shadow {MODEL}@{table.shadow}")
+    if table.fallback_only:
+        words.append("switched off by a flag")
+    return ", ".join([*words, f"generation {table.generation}"])
 
 
 def _routes(settings: Settings) -> RouteTable:

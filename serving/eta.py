@@ -86,8 +86,11 @@ class EtaService:
         """Answer in the order of the trips; raises InvalidInput, or Unavailable before any model is loaded."""
         now = self._clock.now()
         request_id = self._request_ids.issue(now)
-        unit = request.unit if request.unit is not UNSET else request_id
-        route = self._routing.route(unit)
+        if call.override is None:
+            unit = request.unit if request.unit is not UNSET else request_id
+            route = self._routing.route(unit)
+        else:  # without a unit in the log: the split did not choose the arm, so that it is no evidence about it
+            unit, route = "", self._routing.route("", call.override)
         trips = resolve(request.trips, route.model.zones, route.model.locator, now)
         work = Work(route, trips, now, unit, request_id)
         call.arm = route.arm

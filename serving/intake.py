@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 from contracts.errors import InvalidInput
 from contracts.messages import MAX_BODY_BYTES
 from serving.exchange import JSON, Request
-from serving.inference_http import BINARY_HEADER
 from serving.problems import Refused
 
 BINARY: Final = b"application/octet-stream"
+BINARY_HEADER: Final = b"inference-header-content-length"
 MAX_DEADLINE_MS: Final = 60_000
 _MAX_DIGITS: Final = 18
 

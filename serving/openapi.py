@@ -14,6 +14,7 @@ from contracts.messages import (
     OutcomesResponse,
     Problem,
 )
+from serving.admin_openapi import ARM, SECURITY, admin_paths
 from serving.problems import encode_problem
 
 _ETA_REQUEST: Final = {
@@ -74,6 +75,7 @@ def openapi_document() -> dict[str, Any]:
     types = (EtaRequest, EtaResponse, OutcomesRequest, OutcomesResponse, Problem)
     references, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schemas = dict(zip(types, references, strict=True))
+    admin, admin_schemas = admin_paths()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -91,6 +93,7 @@ def openapi_document() -> dict[str, Any]:
                     (schemas[EtaRequest], _ETA_REQUEST),
                     (schemas[EtaResponse], _ETA_RESPONSE),
                 )
+                | ARM
             },
             "/v1/outcomes": {
                 "post": _operation(
@@ -108,8 +111,9 @@ def openapi_document() -> dict[str, Any]:
             "/metrics": {"get": _page("Metrics in Prometheus' text format", "text/plain")},
             "/openapi.json": {"get": _page("This document", "application/json")},
             "/docs": {"get": _page("This document for people", "text/html")},
+            **admin,
         },
-        "components": {"schemas": components},
+        "components": {"schemas": components | admin_schemas, "securitySchemes": SECURITY},
     }
 
 

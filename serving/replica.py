@@ -11,15 +11,18 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from adapters.artifact_store import ArtifactStore
+from adapters.ledger import Ledger
 from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
 from adapters.segment_writer import SegmentLimits
 from adapters.state import State
+from adapters.tokens import Tokens
 from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import ETA_SCHEMA, LOOKUPS, STATISTICS_TTL_S, VIEWS
@@ -27,7 +30,9 @@ from contracts.predictions import SegmentHead
 from contracts.schema import Floats
 from serving.admission import Admission
 from serving.api import Api, Exposition
+from serving.arm_override import ArmOverride
 from serving.artifacts import LoadedModel, load_artifact
+from serving.bearer import Holder
 from serving.cached_rows import CachedRows, CachePolicy
 from serving.eta import EtaService
 from serving.features import FeatureReader
@@ -81,7 +86,7 @@ class Replica:
         self.state.close()
 
     def _look(self) -> None:
-        self.routing.offer(self.state.route_table(MODEL))
+        self.routing.follow(lambda: self.state.route_table(MODEL))
 
     async def follow_routes(self) -> None:
         """Put newer route tables in force as they appear; a database that is away is asked again."""
@@ -151,6 +156,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
     followers: list[Follower] = [shadows.follow]
     if settings.redis_url:
         followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
+    api.override = ArmOverride(_token_holder(settings.state, clock))
     _watch(telemetry, admission, rows, clock)
     _watch_log(telemetry, log, shadows)
     return Replica(
@@ -166,6 +172,16 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         settings.route_poll_ms / 1000,
         ThreadPoolExecutor(1, "routes", os.sched_setaffinity, (0, os.sched_getaffinity(0))),
     )
+
+
+def _token_holder(url: str, clock: Clock) -> Holder:
+    """Who holds a token; the ledger is opened when a tester first comes."""
+
+    @cache
+    def tokens() -> Tokens:
+        return Tokens(Ledger(url))
+
+    return lambda token: tokens().actor(token, clock.now())
 
 
 def _statistics() -> set[str]:

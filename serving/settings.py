@@ -14,6 +14,7 @@ from contracts.errors import TandemError
 
 PREFIX: Final = "TANDEM_"
 _HOME: Final = Path(".tandem")
+_SECRET_CHARACTERS: Final = 16
 _REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 
 
@@ -51,6 +52,8 @@ class Settings:
     )
     kafka_bootstrap: str = _setting("", "Kafka brokers of the event stream, host:port,…; Redis Streams where empty")
     state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
+    webhook_url: str = _setting("", "who is told of each entry of the rollouts' journal; nobody where empty")
+    webhook_secret: str = _setting("", "key of the webhook's HMAC-SHA256 signature, 16 characters or more")
     feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
     feature_cache_ttl_s: float = _setting(5.0, "how long a replica uses a row it has read", low=0.01, high=3600)
     feature_cache_statistics_ttl_s: float = _setting(
@@ -126,6 +129,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise BadSetting("TANDEM_MIN_REPLICAS", str(settings.fewest), f"at most TANDEM_REPLICAS={settings.replicas}")
     if not settings.replicas <= settings.most:
         raise BadSetting("TANDEM_MAX_REPLICAS", str(settings.most), f"at least TANDEM_REPLICAS={settings.replicas}")
+    if settings.webhook_url and urlsplit(settings.webhook_url).scheme not in ("http", "https"):
+        raise BadSetting("TANDEM_WEBHOOK_URL", f"{urlsplit(settings.webhook_url).scheme}:…", "http://… or https://…")
+    if settings.webhook_url and len(settings.webhook_secret) < _SECRET_CHARACTERS:
+        raise BadSetting("TANDEM_WEBHOOK_SECRET", "…", f"{_SECRET_CHARACTERS} characters or more")
     scheme = urlsplit(settings.redis_url).scheme
     if settings.redis_url and scheme not in _REDIS_SCHEMES:  # only the scheme is told: the rest may hold a password
         raise BadSetting("TANDEM_REDIS_URL", f"{scheme}:…", "redis://…, rediss://… or unix://…")
