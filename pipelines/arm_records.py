@@ -11,6 +11,7 @@ from adapters.state import State
 from contracts.answered import Answered
 from contracts.predictions import ETA, SHADOW
 from contracts.routes import RouteTable
+from model_registry.lifecycle import Phase
 from model_registry.policy import Shadow
 from model_registry.rollout import Rollout, route_table
 from model_registry.tally import CANDIDATE_SIDE, CHAMPION_SIDE, Side
@@ -27,7 +28,8 @@ class ArmRecords:
     """
 
     def __init__(self, rollout: Rollout, state: State) -> None:
-        self._rollout, self._state = rollout, state
+        # As it split the traffic in its step, whatever became of it since.
+        self._rollout, self._state = msgspec.structs.replace(rollout, phase=Phase.CANARY), state
         self._shadow = isinstance(rollout.present, Shadow)
         self._known = 0  # the newest generation that was looked up
         self._ours = _NONE
