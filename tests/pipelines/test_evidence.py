@@ -92,10 +92,11 @@ def test_an_error_is_counted_though_a_fallback_hid_it(arms: Arms) -> None:
         {"version": 3},
         {"kind": "shadow"},
         {"unit": ""},  # a tester chose the arm
+        {"fallback": b"\1", "reason": "kill_switch"},
     ],
 )
 def test_what_the_split_did_not_choose_counts_nowhere(arms: Arms, changes: dict[str, Any]) -> None:
-    """Other tables, tensors, other versions, arms chosen by hand."""
+    """Other tables, shadows in a canary, other versions, arms chosen by hand, models switched off."""
     arms.answer("canary", **changes)
     arms.log.flush()
     evidence = arms.source().evidence(arms.rollout, NOW + 60)
