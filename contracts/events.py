@@ -30,7 +30,8 @@ Key = Annotated[str, Meta(min_length=1, max_length=64)]  # of an entity, such as
 class TripEnded(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`trips.ended`: one completed trip; the same `trip_id` again is the same trip.
 
-    `request_id` is of the estimate that it was booked on, under whose `id` the trip goes: with it the event is an outcome.
+    `request_id` is of the estimate that it was booked on, where the trip's `id` is this `trip_id`: with it the event
+    is an outcome as well.
     """
 
     schema_version: Version

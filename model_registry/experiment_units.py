@@ -43,7 +43,7 @@ class Units:
         return compare(champion, candidate, split=split, tuning=tuning)
 
     def within(self, seen: dict[int, FirstSeen], stratum: Stratum) -> tuple[Estimate, float] | None:
-        """The difference within strata, and which share of the units it is of: others have no match in the other arm."""
+        """The difference within strata, and of which share of the units: others have no match in the other arm."""
         rows = [(mean, side, stratum(seen[key])) for side, arm in enumerate(self.arms) for key, mean in arm.means()]
         counts = Counter((name, side) for _, side, name in rows)
         kept = [row for row in rows if min(counts[row[2], 0], counts[row[2], 1]) >= _FEWEST]

@@ -1,6 +1,7 @@
 """What was gathered, on disk, so that a controller that starts again need not read a step of weeks anew.
 
-It is a copy: where it is missing, damaged, of another release or of another step, the log is read from the step's beginning.
+It is a copy: where it is missing, damaged, of another release or of another step, the log is read from the step's
+beginning.
 """
 
 from __future__ import annotations

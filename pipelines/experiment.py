@@ -149,7 +149,7 @@ def _result(
     span = [str(np.datetime64(round(at), "s")) + "Z" for at in (rollout.entered_at, end)]
     outcomes = {word: counts[word] for word in ("joined", "late", "unknown")}
     words = ", ".join(f"{n} {word}" for word, n in outcomes.items())
-    text = [as_text(read_out), "", f"Answers from {span[0]} to {span[1]}, {rollout.percent:g} % planned; outcomes: {words}"]
+    of = f"Answers from {span[0]} to {span[1]}, {rollout.percent:g} % planned; outcomes: {words}"
     return {
         "experiment": read_out.name,
         "champion": read_out.champion,
@@ -165,7 +165,7 @@ def _result(
         },
         "outcomes": outcomes,
         "html": str(html) if html else None,
-        "text": "\n".join(text),
+        "text": f"{as_text(read_out)}\n\n{of}",
     }
 
 

@@ -1,7 +1,7 @@
 """Trips that ended become outcomes of the estimates they were booked on, beside those that `POST /v1/outcomes` brings.
 
-Both end in one table, whose key is request, trip and event: whichever comes second is a duplicate. A batch is kept, then
-committed; a consumer that is killed between leaves it to another, and again changes nothing.
+Both end in one table, whose key is request, trip and event: whichever comes second is a duplicate. A batch is kept,
+then committed; a consumer that is killed between leaves it to another, and again changes nothing.
 """
 
 from __future__ import annotations

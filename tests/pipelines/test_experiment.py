@@ -1,4 +1,4 @@
-"""The read-out of an A/B test: out of real logs and outcomes, in JSON, text and HTML, with what may have confounded it."""
+"""The read-out of an A/B test: out of real logs and outcomes, in JSON, text and HTML, without what confounds it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Ran:
         for event, actual in events if rider % 5 else []:
             words: dict[str, Any] = {} if actual is None else {"actual_s": actual}
             at = datetime.fromtimestamp(record.at + 700, UTC)
-            self.outcomes.append(Outcome(request_id=record.request_id, id="a", event=event, at=at, **words))  # type: ignore[arg-type]
+            self.outcomes.append(Outcome(request_id=record.request_id, id="a", event=event, at=at, **words))
 
 
 @pytest.fixture
