@@ -100,7 +100,7 @@ def _write_parquet(folder: Path, plan: _Plan, done: Compacted) -> list[str]:
     damaged: list[str] = []
     (folder / PARTIAL).mkdir(mode=0o700)
     with ExitStack() as closing:
-        files = PartitionFiles(folder, plan.name, closing)
+        files = PartitionFiles(folder, plan.name, [Path(name).stem for name in plan.segments], closing)
         for name in plan.segments:
             path = folder / name
             if not path.exists():  # somebody removed it

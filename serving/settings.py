@@ -80,6 +80,12 @@ class Settings:
     predictions_mb: int = _setting(
         20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
     )
+    label_cut_s: float = _setting(
+        3600.0,
+        "age at which an answer is judged: outcomes that came by then count, in all arms alike",
+        low=1,
+        high=604_800,
+    )
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 
     @property
