@@ -17,6 +17,7 @@ from pipelines.layout import Layout
 from pipelines.lineage import git_revision
 from pipelines.register import Trained, register
 from pipelines.vectors import labels, learning_data
+from training.distilled import table as distillation
 from training.evaluate import assess
 from training.frontier import table
 from training.settings import TrainingSettings, override
@@ -54,12 +55,13 @@ def train(
     """
     layout, settings, watch = Layout(home), override(TrainingSettings(seed=seed), params or {}), _Stopwatch()
     revision = git_revision()
-    trees = settings.teacher.rounds + 2 * settings.student.rounds + settings.zones_only.rounds
-    steps = trees + 2 * settings.net.epochs
+    folds, students = settings.distill.folds, 2 * settings.student.rounds + 2 * settings.net.epochs
+    taught = folds * settings.teacher.rounds + students if folds else 0
+    steps = settings.teacher.rounds + settings.zones_only.rounds + students + taught
     with tqdm(total=steps, desc="features", unit=" steps", disable=not progress, file=sys.stderr) as bar:
         data = learning_data(layout, trips, test_from, settings)
         watch.lap("features")
-        tiers = fit_tiers(data.learn, settings, stage=bar.set_description, tick=bar.update)
+        tiers = fit_tiers(data.learn, settings, background=data.background, stage=bar.set_description, tick=bar.update)
         watch.lap("fit")
         bar.set_description("parity")
         parity = measure_parity_of(tiers.for_one, tiers, data, settings)
@@ -81,6 +83,8 @@ def train(
         "table": assessment.table,
         "range": assessment.ranges["student"],
         "candidates": table(tiers.figures),
+        "distillation": distillation(tiers.distillation),
+        "labels": dict(tiers.taught.figures) if tiers.taught else {},
         "serves": {ETA_FILE: tiers.for_one.name, MATRIX_FILE: tiers.for_many.name},
         "gates": {use: f"{len(results)} passed" for use, (_, results) in verdicts.items()},
         "parity": {"rows": parity.rows, "flips": parity.branch_flips, "max_abs_diff_s": parity.max_abs_diff_s},

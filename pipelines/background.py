@@ -1,0 +1,67 @@
+"""What fold teachers need beside the vectors: folds, the trips around each trip, and queries that nobody made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from contracts.distance import haversine_m
+from contracts.schema import Matrix
+from contracts.zones import Zones
+from feature_repo.hindsight import Known, Neighbours
+from training.dataset import epoch_s
+from training.distill import Background
+from training.labels import Flags, Queries, draw_queries, fold_of
+from training.settings import DistillSettings
+
+
+def make_background(
+    trips: pd.DataFrame,
+    zones: Zones,
+    settings: DistillSettings,
+    *,
+    seed: int,
+    vectors_of: Callable[[pd.DataFrame], Matrix],
+) -> Background:
+    """Build it for the trips learned from; `vectors_of` makes vectors of a frame of queries, as known at their time."""
+    known = known_trips(trips, zones, settings.folds)
+    rows = round(settings.expand * len(trips))
+    queries = draw_queries(
+        known.pickup, known.dropoff, known.started_s, rows=rows, rare_share=settings.rare_share, seed=seed
+    )
+
+    def neighbours(which: Flags) -> Neighbours:
+        return Neighbours(known.rows(which), folds=settings.folds, zones=len(zones.ids))
+
+    return Background(
+        started_s=known.started_s,
+        fold=known.fold,
+        log_excess=known.log_excess,
+        neighbours=neighbours,
+        queries=queries,
+        query_matrix=vectors_of(query_frame(queries, zones)),
+    )
+
+
+def known_trips(trips: pd.DataFrame, zones: Zones, folds: int) -> Known:
+    """A canonical trip frame as the trips that teachers may look at."""
+    pickup, dropoff = zones.positions(trips["pickup_zone"]), zones.positions(trips["dropoff_zone"])
+    return Known(
+        pickup=pickup,
+        dropoff=dropoff,
+        started_s=np.floor(epoch_s(trips["pickup_at"])).astype(np.int64),
+        distance_m=haversine_m(zones.lat[pickup], zones.lon[pickup], zones.lat[dropoff], zones.lon[dropoff]),
+        duration_s=trips["duration_s"].to_numpy(dtype=np.float64),
+        fold=fold_of(trips["trip_id"], folds),
+    )
+
+
+def query_frame(queries: Queries, zones: Zones) -> pd.DataFrame:
+    """Queries in the columns of a canonical trip frame that a request has."""
+    ids = np.array(zones.ids, dtype=object)
+    at = pd.Series(pd.to_datetime(queries.at_s, unit="s", utc=True)).dt.as_unit("us")
+    return pd.DataFrame(
+        {"pickup_at": at, "pickup_zone": ids[queries.pickup], "dropoff_zone": ids[queries.dropoff]}, copy=False
+    )
