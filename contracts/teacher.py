@@ -15,7 +15,7 @@ TEACHER_FILE = "teacher.json"
 
 
 class TeacherManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One teacher a fold, each of which has seen neither a label nor a feature made of the labels of its own fold."""
+    """Teachers, one a fold: none has seen a label of its own fold, nor a feature made of one."""
 
     model: str
     version: int

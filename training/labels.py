@@ -24,7 +24,6 @@ Flags = npt.NDArray[np.bool_]
 
 REPORTING_S: Final = 0.0  # a trip file is whole; a stream that tells of ends late adds its own lateness
 MAX_STRAIGHT_MPS: Final = 31.3  # 70 mph, the cleaning rules' limit, along a straight line
-MAX_FOLDS: Final = 32
 
 # Where a label comes from; the order is that of the parts of the rule in `settle`.
 RECORD, BLEND, TEACHER, BACKFILL, WAITING = "record", "blend", "teacher", "backfill", "waiting"
