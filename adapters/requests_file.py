@@ -90,9 +90,9 @@ class RequestsFile:
                 raise DataRefused(str(self.path), f"row {row}: no {name}, which each request has")
         recorded = pc.cast(table[RECORDED], pa.float64()).to_numpy() if self._recorded else np.full(len(table), np.nan)
         return Requests(
-            ids=table[self._columns["id"]].to_pylist(),
-            pickup_zone=table["pickup_zone"].to_pylist(),
-            dropoff_zone=table["dropoff_zone"].to_pylist(),
+            ids=_texts(table[self._columns["id"]]),
+            pickup_zone=_texts(table["pickup_zone"]),
+            dropoff_zone=_texts(table["dropoff_zone"]),
             at_us=self._times(table[self._columns["at"]]),
             recorded_s=np.asarray(recorded, dtype=np.float64),
         )
@@ -114,7 +114,21 @@ class RequestsFile:
             self._open.held = held
         return held[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is open: another process opens its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_open"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it was, with nothing open."""
+        self.__dict__.update(state, _open=local())
+
     @staticmethod
     def _times(column: Any) -> npt.NDArray[np.int64]:
         at = pc.cast(column, pa.timestamp("us", tz="UTC"), safe=False)
         return np.asarray(pc.cast(at, pa.int64()).to_numpy(), dtype=np.int64)
+
+
+def _texts(column: Any) -> list[str]:
+    """Ids and zones as text; whole numbers are a usual way to write them."""
+    texts: list[str] = pc.cast(column, pa.string()).to_pylist()
+    return texts

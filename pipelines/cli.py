@@ -94,7 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument("--requests", type=Path, required=True, metavar="FILE", help="Parquet of requests, or of trips")
     label.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the parts")
     label.add_argument("--version", type=_positive, metavar="N", help="whose teachers (default: the champion's)")
-    label.add_argument("--workers", type=_positive, metavar="N", help="threads (default: one a processor)")
+    label.add_argument("--workers", type=_positive, metavar="N", help="at once (default: one a processor)")
+    label.add_argument(
+        "--engine", choices=["threads", "ray"], default="threads", help="ray: Ray Data, also on RAY_ADDRESS's cluster"
+    )
     label.add_argument(
         "--part-rows", type=_positive, metavar="N", default=65_536, help="requests a part (default: %(default)s)"
     )
@@ -198,6 +201,7 @@ def _label(a: argparse.Namespace) -> dict[str, Any]:
         version=a.version,
         part_rows=a.part_rows,
         workers=a.workers,
+        engine=a.engine,
         progress=_progress(),
     )
 

@@ -7,30 +7,23 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from adapters.label_parts import LabelParts, opened, part_name
+from adapters.label_parts import opened, part_name
 from adapters.requests_file import RequestsFile
 from adapters.tables import read_zones
 from contracts.errors import DataRefused, InvalidInput, NotFound
-from contracts.hindsight import AROUND_S
 from contracts.teacher import TeacherManifest
 from feature_repo.hindsight import Neighbours
 from model_registry.store import CHAMPION, ModelStore
 from pipelines.background import known_trips
-from pipelines.label_table import label_table
+from pipelines.label_table import count_labels, label_table, with_lineage
 from pipelines.layout import MODEL, Layout
 from pipelines.lineage import git_revision, hashes
 from pipelines.materialize import BUILT_FROM, tables
@@ -39,12 +32,12 @@ from training.as_of import AsOf
 from training.dataset import epoch_s
 from training.distill import FoldTeachers
 from training.labelling import Asked, Labeller
-from training.labels import BLEND, SOURCES, TEACHER
+from training.scale import on_ray, on_threads
 from training.teacher_files import read_teachers
 
 PART_ROWS: Final = 65_536
-_MICRO: Final = 1_000_000
-_MOSTLY: Final = 0.5
+THREADS: Final = "threads"
+ENGINES: Final = {THREADS: on_threads, "ray": on_ray}
 
 
 def label(
@@ -55,6 +48,7 @@ def label(
     version: int | None = None,
     part_rows: int = PART_ROWS,
     workers: int | None = None,
+    engine: str = THREADS,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Label every request of a file; run again after a kill, it goes on where it was.
@@ -65,7 +59,8 @@ def label(
         out: a folder for the parts; of these very labels, or empty.
         version: whose teachers; the champion's where none is given.
         part_rows: requests a part; memory grows with it, and with the workers.
-        workers: threads; one a processor where none is given.
+        workers: threads or Ray's workers; one a processor where none is given.
+        engine: "threads" of this process, or "ray": Ray Data, on the cluster at RAY_ADDRESS or on this machine.
         progress: whether to draw a progress bar on stderr.
 
     Raises:
@@ -77,6 +72,8 @@ def label(
     """
     if part_rows < 1:
         raise InvalidInput("part_rows", f"{part_rows}, expected at least 1")
+    if engine not in ENGINES:
+        raise InvalidInput("engine", f"{engine!r}, expected one of {', '.join(ENGINES)}")
     began, layout, asked = time.monotonic(), Layout(home), RequestsFile(requests)
     with tempfile.TemporaryDirectory() as folder:
         registry = ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
@@ -94,18 +91,23 @@ def label(
     }
     with opened(out, plan) as parts:
         pending = [part for part in range(-(-asked.rows // part_rows)) if part not in parts.done]
-        resumed, before = (
-            len(parts.done),
-            asked.rows - sum(asked.rows_from(part * part_rows, part_rows) for part in pending),
+        resumed, left = len(parts.done), sum(asked.rows_from(part * part_rows, part_rows) for part in pending)
+        bar = tqdm(
+            total=asked.rows,
+            initial=asked.rows - left,
+            desc="label",
+            unit=" rows",
+            disable=not progress,
+            file=sys.stderr,
         )
-        with tqdm(
-            total=asked.rows, initial=before, desc="label", unit=" rows", disable=not progress, file=sys.stderr
-        ) as bar:
+        with bar:
             if pending:
-                job = _Job(_labeller(layout, asked, teachers), asked, part_rows, plan)
-                for rows in _work(job, parts, pending, workers=workers or len(os.sched_getaffinity(0))):
-                    bar.update(rows)
-        counted = _count(out, parts)
+                job = _Job(_labeller(layout, asked, teachers), asked, part_rows)
+                processors = workers or len(os.sched_getaffinity(0))
+                for part, table in ENGINES[engine](job, pending, workers=processors):
+                    parts.write(part, with_lineage(table, {**plan, "part": part}))
+                    bar.update(table.num_rows)
+        counted = count_labels(out / part_name(part) for part in sorted(parts.done))
         lineage = {**plan, "git_revision": git_revision(), "trained": manifest.lineage.train_span, **counted}
         parts.finish({**lineage, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
     seconds = round(time.monotonic() - began, 1)
@@ -152,14 +154,11 @@ def _labeller(layout: Layout, asked: RequestsFile, teachers: FoldTeachers) -> La
     zones, trips = read_zones(layout.zones), read_trips(layout.trips)
     first_us, last_us = asked.span_us
     now_s = float(epoch_s(trips["dropoff_at"]).max())
-    started_s = epoch_s(trips["pickup_at"])
-    reach_s = max(AROUND_S.values()) + 1
-    near = (started_s >= first_us / _MICRO - reach_s) & (started_s <= last_us / _MICRO + reach_s)
     folds = len(teachers.boosters)
     return Labeller(
         zones=zones,
         as_of=AsOf(tables(layout.home), zones, first_us=first_us, last_us=last_us),
-        around=Neighbours(known_trips(trips[near], zones, folds), folds=folds, zones=len(zones.ids)),
+        around=Neighbours(known_trips(trips, zones, folds), folds=folds, zones=len(zones.ids)),
         teachers=teachers,
         now_s=now_s,
     )
@@ -167,49 +166,14 @@ def _labeller(layout: Layout, asked: RequestsFile, teachers: FoldTeachers) -> La
 
 @dataclass(frozen=True)
 class _Job:
-    """What all parts have in common."""
+    """Labels one part of the requests; what all of them have in common."""
 
     labeller: Labeller
     requests: RequestsFile
     part_rows: int
-    lineage: Mapping[str, Any]
 
-    def table(self, part: int) -> Any:
+    def __call__(self, part: int) -> Any:
+        """A part's table."""
         rows = self.requests.read(part * self.part_rows, self.part_rows)
         asked = Asked(rows.ids, rows.pickup_zone, rows.dropoff_zone, rows.at_us, rows.recorded_s)
-        return label_table(asked, self.labeller.label(asked), {**self.lineage, "part": part})
-
-
-def _work(job: _Job, parts: LabelParts, pending: Iterable[int], *, workers: int) -> Iterator[int]:
-    """Label parts on threads, which LightGBM and numpy let run side by side, and write them as they come; gives rows.
-
-    As many parts are under way as there are threads, and one more, so that memory does not grow with the requests.
-    """
-    waiting = iter(pending)
-    with ThreadPoolExecutor(workers) as pool:
-        under_way = {pool.submit(job.table, part): part for part in islice(waiting, workers + 1)}
-        try:
-            while under_way:
-                for done in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    table, part = done.result(), under_way.pop(done)
-                    under_way.update({pool.submit(job.table, other): other for other in islice(waiting, 1)})
-                    parts.write(part, table)
-                    yield table.num_rows
-        finally:
-            for one in under_way:
-                one.cancel()
-
-
-def _count(out: Path, parts: LabelParts) -> dict[str, Any]:
-    """Labels by source, and those quarantined by reason, read a part at a time."""
-    sources, reasons = Counter[str](), Counter[str]()
-    for part in sorted(parts.done):
-        table = pq.read_table(out / part_name(part), columns=["source", "reason", "doubt"])
-        sources.update({row["values"]: row["counts"] for row in pc.value_counts(table["source"]).to_pylist()})
-        recorded = pc.is_in(table["source"], pa.array([BLEND, TEACHER]))
-        aside = table.filter(pc.and_(recorded, pc.greater(table["doubt"], _MOSTLY)))
-        reasons.update({row["values"]: row["counts"] for row in pc.value_counts(aside["reason"]).to_pylist()})
-    return {
-        "labels": {one: sources[one] for one in SOURCES if sources[one]},
-        "quarantined": dict(sorted(reasons.items())),
-    }
+        return label_table(asked, self.labeller.label(asked))

@@ -64,8 +64,8 @@ def register(layout: Layout, trained: Trained) -> dict[str, Any]:
         for file in files:
             run.file(file, "artifact")
         entry = registry.register(MODEL, f"{run.artifact_uri}/artifact", run.run_id)
-        if trained.tiers.taught:
-            _keep_teachers(run, trained.tiers.taught.teachers, entry.version, lineage)
+        if trained.tiers.fold_teachers:
+            _keep_teachers(run, trained.tiers.fold_teachers, entry.version, lineage)
         # Written last: without its manifest a version is not complete, and nothing takes it for one.
         manifest = Path(folder) / MANIFEST_FILE
         manifest.write_bytes(_manifest(entry.version, files, lineage, trained).encode())
@@ -87,8 +87,8 @@ def _log(run: Run, trained: Trained, lineage: Lineage) -> None:
     run.tags({f"serves.{use}": candidate for use, (candidate, _) in trained.verdicts.items()})
     run.document(gates_table(trained.verdicts), "gates.json")
     run.document(trained.assessment.slices, "slices.json")
-    if taught := trained.tiers.taught:
-        run.metrics({f"labels.{name}": value for name, value in taught.figures.items()})
+    if trained.tiers.distillation:
+        run.metrics({f"labels.{name}": value for name, value in trained.tiers.labels.items()})
         run.document(distilled.table(trained.tiers.distillation), "distillation.json")
 
 

@@ -84,7 +84,7 @@ def train(
         "range": assessment.ranges["student"],
         "candidates": table(tiers.figures),
         "distillation": distillation(tiers.distillation),
-        "labels": dict(tiers.taught.figures) if tiers.taught else {},
+        "labels": tiers.labels,
         "serves": {ETA_FILE: tiers.for_one.name, MATRIX_FILE: tiers.for_many.name},
         "gates": {use: f"{len(results)} passed" for use, (_, results) in verdicts.items()},
         "parity": {"rows": parity.rows, "flips": parity.branch_flips, "max_abs_diff_s": parity.max_abs_diff_s},

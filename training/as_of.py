@@ -88,13 +88,13 @@ class AsOf:
 
     def _find(self, history: _History, code: Ints, at_us: Ints) -> tuple[npt.NDArray[np.intp], Ints]:
         """Places of the rows in force, -1 where there is none that young; and their times, 0 there."""
+        if not len(history.keys):
+            return np.full(len(code), -1, dtype=np.intp), np.zeros(len(code), dtype=np.int64)
         base = code.astype(np.int64) * self._span
         key = base + np.clip(at_us // _MICRO - self._oldest_s, -1, self._span - 1)
         order = np.argsort(key, kind="stable")  # ordered needles are found sooner
         place = np.empty(len(key), dtype=np.intp)
         place[order] = np.searchsorted(history.keys, key[order], side="right") - 1
-        if not len(history.keys):
-            return np.full(len(key), -1, dtype=np.intp), np.zeros(len(key), dtype=np.int64)
         since = history.keys[np.maximum(place, 0)] - base
         known_us = (since + self._oldest_s) * _MICRO
         there = (place >= 0) & (since >= 0) & (at_us - known_us <= history.ttl_us)
@@ -103,26 +103,26 @@ class AsOf:
     def _load(self, connection: duckdb.DuckDBPyConnection, table: FeatureTable, first_us: int) -> _History:
         view, ttl_us = table.view, round(table.view.ttl_s * _MICRO)
         features = ", ".join(f"coalesce(\"{name}\", 'nan'::DOUBLE)" for name in view.features)
-        query = (
-            f'SELECT "{view.entity}", epoch_us({EVENT_TIME}), {features} FROM read_parquet(?)'  # noqa: S608 - our names
-            f" WHERE epoch_us({EVENT_TIME}) BETWEEN ? AND ?"
-        )
-        keys, rows = [], []
-        found = connection.sql(query, params=[str(table.path), first_us - ttl_us, self._last_us])
-        for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
-            names = batch.column(0).dictionary_encode()
+        # Names are the contract's own, not a caller's.
+        seen = f"FROM read_parquet(?) WHERE epoch_us({EVENT_TIME}) BETWEEN ? AND ?"
+        given = [str(table.path), first_us - ttl_us, self._last_us]
+        count = int(connection.execute(f"SELECT count(*) {seen}", given).fetchall()[0][0])  # noqa: S608
+        # Filled in place: a history may be a third of all the memory there is.
+        keys, rows, at = np.empty(count, dtype=np.int64), np.empty((count, len(view.features))), 0
+        query = f'SELECT "{view.entity}", epoch_us({EVENT_TIME}), {features} {seen}'  # noqa: S608
+        for batch in connection.sql(query, params=given).to_arrow_reader(_ROWS_AT_ONCE):
+            names, here = batch.column(0).dictionary_encode(), slice(at, at + batch.num_rows)
             codes = np.array([self._code(view.entity, one) for one in names.dictionary.to_pylist()], dtype=np.int64)
-            if len(codes):
-                at = -(-batch.column(1).to_numpy() // _MICRO) - self._oldest_s
-                keys.append(codes[names.indices.to_numpy()] * self._span + at)
-                rows.append(np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns[2:]], axis=1))
-        if not keys:
-            width = len(view.features)
-            return _History(np.empty(0, dtype=np.int64), np.empty((0, width)), ttl_us, width)
-        joined, values = np.concatenate(keys), np.concatenate(rows)
-        del keys, rows
-        order = np.argsort(joined, kind="stable")
-        return _History(joined[order], values[order], ttl_us, len(view.features))
+            if batch.num_rows:
+                known_s = -(-batch.column(1).to_numpy() // _MICRO) - self._oldest_s
+                keys[here] = codes[names.indices.to_numpy()] * self._span + known_s
+            for i, column in enumerate(batch.columns[2:]):
+                rows[here, i] = column.to_numpy(zero_copy_only=False)
+            at += batch.num_rows
+        if (keys[1:] < keys[:-1]).any():  # what `build` writes is in order
+            order = np.argsort(keys, kind="stable")
+            keys, rows = keys[order], rows[order]
+        return _History(keys, rows, ttl_us, len(view.features))
 
     def _code(self, entity: str, key: str) -> int:
         """The number of a store's key."""

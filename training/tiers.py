@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import lightgbm as lgb
 import numpy as np
@@ -14,7 +14,7 @@ from contracts.heuristic import PairMedian, haversine_eta
 from contracts.schema import Matrix
 from training.baselines import fit_pair_median
 from training.context import plain_matrix
-from training.distill import Background, Taught, teach
+from training.distill import Background, FoldTeachers, teach
 from training.distilled import DISTILLED, Comparison, compare
 from training.encoding import columns_of
 from training.evaluate import Estimates
@@ -35,8 +35,8 @@ Stage = Callable[[str], None]
 class Tiers:
     """All that is fitted: the candidates for serving with their figures, and who won each use.
 
-    `rivals` learned from the other labels than the candidates of their family, and lost; `taught` is what came of the
-    teachers, and `distillation` the comparison by family.
+    `rivals` learned from the other labels than the candidates of their family, and lost; `distillation` is the
+    comparison by family, `labels` tells of the labels that the `fold_teachers` made.
     """
 
     heuristic: PairMedian
@@ -46,8 +46,9 @@ class Tiers:
     candidates: tuple[Candidate, ...]
     figures: tuple[Figures, ...]
     rivals: tuple[Candidate, ...] = ()
-    taught: Taught | None = None
     distillation: tuple[Comparison, ...] = ()
+    fold_teachers: FoldTeachers | None = None
+    labels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def for_one(self) -> Candidate:
@@ -114,9 +115,17 @@ def fit_tiers(
         student = student or fitted
     if student is None:
         raise AssertionError("fitted, and yet not there")
-    figures = tuple(measure(kept, trips.matrix))
     return Tiers(
-        heuristic, zones_only, teacher, student, tuple(kept), figures, tuple(rivals), taught, tuple(distillation)
+        heuristic=heuristic,
+        zones_only=zones_only,
+        teacher=teacher,
+        tree=student,
+        candidates=tuple(kept),
+        figures=tuple(measure(kept, trips.matrix)),
+        rivals=tuple(rivals),
+        distillation=tuple(distillation),
+        fold_teachers=taught.teachers if taught else None,  # without the lessons, which are as large as the trips
+        labels=dict(taught.figures) if taught else {},
     )
 
 
