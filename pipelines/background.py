@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from contracts.distance import haversine_m
+from contracts.features import ETA_SCHEMA
 from contracts.schema import Matrix
 from contracts.zones import Zones
 from feature_repo.hindsight import Known, Neighbours
@@ -35,13 +36,14 @@ def make_background(
     def neighbours(which: Flags) -> Neighbours:
         return Neighbours(known.rows(which), folds=settings.folds, zones=len(zones.ids))
 
+    nothing = np.empty((0, len(ETA_SCHEMA.names)), dtype=np.float32)
     return Background(
         started_s=known.started_s,
         fold=known.fold,
         log_excess=known.log_excess,
         neighbours=neighbours,
         queries=queries,
-        query_matrix=vectors_of(query_frame(queries, zones)),
+        query_matrix=vectors_of(query_frame(queries, zones)) if rows else nothing,
     )
 
 

@@ -41,6 +41,7 @@ def on_ray(work: Work, parts: Iterable[int], *, workers: int) -> Iterator[tuple[
     The work's arrays lie once in each machine's object store, and its workers read them there.
     """
     import ray  # noqa: PLC0415 - seconds
+    from ray import data  # noqa: PLC0415
 
     own = not ray.is_initialized()
     if own:
@@ -51,9 +52,9 @@ def on_ray(work: Work, parts: Iterable[int], *, workers: int) -> Iterator[tuple[
             logging_level="ERROR",
         )
     try:
-        ray.data.DataContext.get_current().enable_progress_bars = False  # there is one already
+        data.DataContext.get_current().enable_progress_bars = False  # there is one already
         numbers = [{PART: part} for part in parts]
-        stream = ray.data.from_items(numbers, override_num_blocks=len(numbers)).map_batches(
+        stream = data.from_items(numbers, override_num_blocks=len(numbers)).map_batches(
             _Worker,
             fn_constructor_args=(ray.put(work),),
             batch_size=1,

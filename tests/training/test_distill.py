@@ -146,7 +146,8 @@ def test_the_teachers_vector_tells_pairs_relative_to_the_offset() -> None:
 def candidate(mae_s: float) -> Candidate:
     """One that erred so much."""
     graph = constant_onnx(3, 100.0)
-    return Candidate("tree", "tree", True, graph, OnnxModel(graph), lambda _: (_, _, _), mae_s)  # type: ignore[return-value]
+    zeros = np.zeros(1)
+    return Candidate("tree", "tree", True, graph, OnnxModel(graph), lambda _: (zeros, zeros, zeros), mae_s)
 
 
 @pytest.mark.parametrize(("after", "kept"), [(99.0, DISTILLED), (99.8, DISTILLED), (99.81, HARD), (101.0, HARD)])
