@@ -27,7 +27,7 @@ from pipelines.train import train
 from tests.pipelines.test_train import TINY, small_town
 
 ROOT = Path(__file__).parents[2]
-PART = 500
+PART = 150
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,25 @@ def undisturbed(home: Path, requests: Path, tmp_path_factory: pytest.TempPathFac
 def content(out: Path) -> dict[str, bytes]:
     """Parts by name."""
     return {path.name: path.read_bytes() for path in sorted(out.glob("part-*.parquet"))}
+
+
+def kill_half_way(home: Path, requests: Path, out: Path) -> bool:
+    """Label in another process and kill it after a few parts; False where it was done before it could be killed."""
+    words = ["--home", str(home), "--requests", str(requests), "--out", str(out), "--part-rows", str(PART)]
+    command = [sys.executable, "-m", "pipelines.cli", "label", "--json", *words]
+    environment, journal = {**os.environ, "PYTHONPATH": str(ROOT)}, out / JOURNAL
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until:
+            if journal.is_file() and len(journal.read_text().splitlines()) >= 4:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.wait()
+    return not (out / LINEAGE).exists()
 
 
 def test_every_request_gets_one_label_with_its_lineage(
@@ -107,20 +126,7 @@ def test_killed_half_way_and_resumed_equals_undisturbed(
     home: Path, requests: Path, undisturbed: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     """SIGKILL at any moment: no row twice, none missing, the same bytes."""
-    out, command = tmp_path / "killed", [sys.executable, "-m", "pipelines.cli", "label", "--json"]
-    words = ["--home", str(home), "--requests", str(requests), "--out", str(out), "--part-rows", str(PART)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([*command, *words], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        until = time.monotonic() + 120
-        while not (out / JOURNAL).is_file() or len((out / JOURNAL).read_text().splitlines()) < 4:
-            assert time.monotonic() < until
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait()
+    out = next(out for out in (tmp_path / f"killed{i}" for i in range(5)) if kill_half_way(home, requests, out))
     assert not (out / LINEAGE).exists()
     survived = len(content(out))
     assert survived < len(content(undisturbed[1]))
@@ -149,7 +155,7 @@ def test_labels_of_different_plans_are_not_mixed(
     home: Path, requests: Path, undisturbed: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     """Another size of parts, other requests, or a folder that holds something else: refused with both values."""
-    with pytest.raises(DataRefused, match="part_rows 500, asked for 600"):
+    with pytest.raises(DataRefused, match="part_rows 150, asked for 600"):
         label(home, requests, undisturbed[1], part_rows=600)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("dear")
