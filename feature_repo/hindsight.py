@@ -122,7 +122,7 @@ class Neighbours:
         """Trips of the code that began within so many seconds of `at_s`: count, then the sums."""
         at = at_s - self._first_s + _LONGEST_S
         base = code.astype(np.int64) * self._span
-        order = np.argsort(base + np.clip(at, 0, self._span - 1), kind="stable")  # ordered needles are found sooner
+        order = np.argsort(base + np.clip(at, 0, self._span - 1))  # ordered needles are found sooner
         first, after = np.empty(len(at), dtype=np.intp), np.empty(len(at), dtype=np.intp)
         low, high = (base + np.clip(at + width, 0, self._span - 1) for width in (-width_s, width_s))
         first[order] = np.searchsorted(entity.keys, low[order], "left")

@@ -103,6 +103,8 @@ def label(
         with bar:
             if pending:
                 job = _Job(_labeller(layout, asked, teachers), asked, part_rows)
+                if _built_from(layout) != data:
+                    raise DataRefused(str(layout.features), "were built anew while they were read; run this again")
                 processors = workers or len(os.sched_getaffinity(0))
                 for part, table in ENGINES[engine](job, pending, workers=processors):
                     parts.write(part, with_lineage(table, {**plan, "part": part}))

@@ -92,7 +92,7 @@ class AsOf:
             return np.full(len(code), -1, dtype=np.intp), np.zeros(len(code), dtype=np.int64)
         base = code.astype(np.int64) * self._span
         key = base + np.clip(at_us // _MICRO - self._oldest_s, -1, self._span - 1)
-        order = np.argsort(key, kind="stable")  # ordered needles are found sooner
+        order = np.argsort(key)  # ordered needles are found sooner
         place = np.empty(len(key), dtype=np.intp)
         place[order] = np.searchsorted(history.keys, key[order], side="right") - 1
         since = history.keys[np.maximum(place, 0)] - base
