@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from adapters.requests_file import RequestsFile
 from contracts.distance import haversine_m
 from contracts.features import ETA_SCHEMA
 from contracts.schema import Matrix
@@ -14,8 +15,10 @@ from contracts.zones import Zones
 from feature_repo.hindsight import Known, Neighbours
 from training.dataset import epoch_s
 from training.distill import Background
-from training.labels import Flags, Queries, draw_queries, fold_of
+from training.labels import Flags, Queries, draw_queries, fold_of, is_mature, merged
 from training.settings import DistillSettings
+
+_MICRO = 1_000_000
 
 
 def make_background(
@@ -25,13 +28,20 @@ def make_background(
     *,
     seed: int,
     vectors_of: Callable[[pd.DataFrame], Matrix],
+    never_trips: Queries | None = None,
 ) -> Background:
-    """Build it for the trips learned from; `vectors_of` makes vectors of a frame of queries, as known at their time."""
+    """Build it for the trips learned from; `vectors_of` makes vectors of a frame of queries, as known at their time.
+
+    `never_trips` are requests to be learned from beside the queries that are drawn.
+    """
     known = known_trips(trips, zones, settings.folds)
     rows = round(settings.expand * len(trips))
     queries = draw_queries(
         known.pickup, known.dropoff, known.started_s, rows=rows, rare_share=settings.rare_share, seed=seed
     )
+
+    if never_trips is not None:
+        queries = merged(queries, never_trips)
 
     def neighbours(which: Flags) -> Neighbours:
         return Neighbours(known.rows(which), folds=settings.folds, zones=len(zones.ids))
@@ -43,8 +53,23 @@ def make_background(
         log_excess=known.log_excess,
         neighbours=neighbours,
         queries=queries,
-        query_matrix=vectors_of(query_frame(queries, zones)) if rows else nothing,
+        query_matrix=vectors_of(query_frame(queries, zones)) if len(queries.at_s) else nothing,
     )
+
+
+def never_became_trips(requests: RequestsFile, trips: pd.DataFrame, zones: Zones, until_s: float) -> Queries:
+    """Requests without a record, in the file or among the trips, that began with them and were mature at a moment.
+
+    Raises NotFound for a zone that the city does not have.
+    """
+    asked = requests.read(0, requests.rows)
+    at_s = np.floor_divide(asked.at_us, _MICRO)
+    made = pd.Series(asked.ids).isin(trips["trip_id"]).to_numpy()
+    within = at_s >= np.floor(epoch_s(trips["pickup_at"]).min())
+    wanted = np.flatnonzero(np.isnan(asked.recorded_s) & ~made & within & is_mature(at_s.astype(np.float64), until_s))
+    wanted = wanted[np.argsort(at_s[wanted], kind="stable")]
+    pickup, dropoff = ([zone[i] for i in wanted] for zone in (asked.pickup_zone, asked.dropoff_zone))
+    return Queries(zones.positions(pickup), zones.positions(dropoff), at_s[wanted])
 
 
 def known_trips(trips: pd.DataFrame, zones: Zones, folds: int) -> Known:

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from adapters.artifact_store import ETA_FILE, MATRIX_FILE
+from contracts.errors import InvalidInput
 from pipelines.gates import judge_tiers, measure_parity_of
 from pipelines.layout import Layout
 from pipelines.lineage import git_revision
@@ -29,6 +30,7 @@ def train(
     *,
     trips: Path | None = None,
     test_from: date | None = None,
+    requests: Path | None = None,
     seed: int = 7,
     params: Mapping[str, Any] | None = None,
     progress: bool = False,
@@ -39,6 +41,7 @@ def train(
         home: TANDEM_HOME.
         trips: a canonical trips file; what `tandem data` wrote where none is given.
         test_from: the first local day of the test; the last 15 % of the time span where none is given.
+        requests: a file of requests; those that never became trips get a teacher's label and are learned from, too.
         seed: the same trips, code and seed give the same model, byte by byte.
         params: settings by dotted name, such as ``{"teacher.rounds": 100}``.
         progress: whether to draw a progress bar on stderr.
@@ -54,12 +57,14 @@ def train(
 
     """
     layout, settings, watch = Layout(home), override(TrainingSettings(seed=seed), params or {}), _Stopwatch()
+    if requests and not settings.distill.folds:
+        raise InvalidInput("requests", "without distillation no teacher labels them")
     revision = git_revision()
     folds, students = settings.distill.folds, 2 * settings.student.rounds + 2 * settings.net.epochs
     taught = folds * settings.teacher.rounds + students if folds else 0
     steps = settings.teacher.rounds + settings.zones_only.rounds + students + taught
     with tqdm(total=steps, desc="features", unit=" steps", disable=not progress, file=sys.stderr) as bar:
-        data = learning_data(layout, trips, test_from, settings)
+        data = learning_data(layout, trips, test_from, settings, requests=requests)
         watch.lap("features")
         tiers = fit_tiers(data.learn, settings, background=data.background, stage=bar.set_description, tick=bar.update)
         watch.lap("fit")

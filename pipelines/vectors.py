@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from adapters.requests_file import RequestsFile
 from adapters.tables import read_zones
 from adapters.trips_file import trips_writer
 from contracts.errors import DataRefused
 from contracts.schema import Matrix
 from contracts.trips import CITY_TZ
-from pipelines.background import make_background
+from pipelines.background import make_background, never_became_trips
 from pipelines.layout import Layout
 from pipelines.materialize import build, tables
 from pipelines.trips import read_trips
@@ -49,11 +50,16 @@ class LearningData:
 
 
 def learning_data(
-    layout: Layout, trips_file: Path | None, test_from: date | None, settings: TrainingSettings
+    layout: Layout,
+    trips_file: Path | None,
+    test_from: date | None,
+    settings: TrainingSettings,
+    *,
+    requests: Path | None = None,
 ) -> LearningData:
     """Build the features of a trips file, or of the home's own, and split it.
 
-    Live values are masked in a share of the rows learned from. Raises DataRefused where one side of the split is empty.
+    With teachers, those of the `requests` that never became trips are learned from, too. Live values are masked in a share of the rows learned from. Raises DataRefused where one side of the split is empty.
     """
     file = trips_file or layout.trips
     trips = read_trips(file)
@@ -72,8 +78,14 @@ def learning_data(
             def of_queries(queries: pd.DataFrame) -> Matrix:
                 return _matrix(queries, place, masked=np.ones(len(queries), dtype=np.bool_), seed=settings.seed)
 
+            zones, asked = vectors.zones, RequestsFile(requests) if requests else None
             background = make_background(
-                trips[learn], vectors.zones, settings.distill, seed=settings.seed, vectors_of=of_queries
+                trips[learn],
+                zones,
+                settings.distill,
+                seed=settings.seed,
+                vectors_of=of_queries,
+                never_trips=never_became_trips(asked, trips, zones, boundary.timestamp()) if asked else None,
             )
     learned = trips.loc[learn, "pickup_at"]
     return LearningData(

@@ -199,6 +199,14 @@ def draw_queries(
     return Queries(start.astype(np.intp), end.astype(np.intp), times)
 
 
+def merged(some: Queries, others: Queries) -> Queries:
+    """Both, in the order of time."""
+    at_s = np.concatenate([some.at_s, others.at_s])
+    order = np.argsort(at_s, kind="stable")
+    pickup, dropoff = np.concatenate([some.pickup, others.pickup]), np.concatenate([some.dropoff, others.dropoff])
+    return Queries(pickup[order], dropoff[order], at_s[order])
+
+
 def _tempered(counts: npt.NDArray[np.int64]) -> Floats:
     roots: Floats = np.sqrt(counts.astype(np.float64))
     return roots / float(roots.sum())
