@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--seed", type=_seed, default=7, help="same seed, same model (default: %(default)s)")
 
+    train.add_argument(
+        "--requests", type=Path, metavar="FILE", help="requests; those that never became trips are learned from, too"
+    )
     train.add_argument("--no-distill", action="store_true", help="hard labels alone: no teachers, no `tandem label`")
 
     label = verb("label", _label, "Label requests in bulk with a version's teachers; run again, it goes on.")
@@ -185,6 +188,7 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
         a.home,
         trips=a.source,
         test_from=a.test_from,
+        requests=a.requests,
         seed=a.seed,
         params=params,
         progress=_progress(),
