@@ -39,7 +39,6 @@ def make_background(
     queries = draw_queries(
         known.pickup, known.dropoff, known.started_s, rows=rows, rare_share=settings.rare_share, seed=seed
     )
-
     if never_trips is not None:
         queries = merged(queries, never_trips)
 

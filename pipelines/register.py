@@ -137,9 +137,10 @@ def _keep_teachers(run: Run, teachers: FoldTeachers, version: int, lineage: Line
 
 def _lineage(trained: Trained, run_id: str) -> Lineage:
     data = trained.data
+    requests = [data.requests_file] if data.requests_file else []
     return Lineage(
         git_revision=trained.git_revision,
-        data_hashes=hashes([data.trips_file, data.zones_file]),
+        data_hashes={**hashes(requests), **hashes([data.trips_file, data.zones_file])},
         mlflow_run=run_id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         train_span=data.train_span,

@@ -46,6 +46,7 @@ class LearningData:
     train_span: tuple[str, str]
     trips_file: Path
     zones_file: Path
+    requests_file: Path | None = None  # whose requests without a trip were learned from, too
     background: Background | None = None  # for teachers, where the settings ask for them
 
 
@@ -95,6 +96,7 @@ def learning_data(
         train_span=(learned.iloc[0].isoformat(), learned.iloc[-1].isoformat()),
         trips_file=file,
         zones_file=layout.zones,
+        requests_file=requests,
         background=background,
     )
 
