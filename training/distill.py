@@ -20,7 +20,18 @@ from contracts.schema import Floats, Matrix
 from contracts.zones import Zones
 from training.export import Head
 from training.hindsight import OFFSET_AT, mask_hindsight, with_hindsight
-from training.labels import Flags, Labels, Queries, Repair, Spread, fit_spread, plausible, settle
+from training.labels import (
+    TOO_LONG,
+    TOO_SHORT,
+    Flags,
+    Labels,
+    Queries,
+    Repair,
+    Spread,
+    fit_spread,
+    plausible,
+    settle,
+)
 from training.settings import DistillSettings, TreeSettings
 from training.student import Lessons
 from training.trees import Examples, Tick, fit_trees
@@ -139,6 +150,8 @@ def teach(
         "queries": float(len(query_rows)),
         "quarantined_share": float(labels.quarantined.mean()),
         "repaired_share": float((labels.doubt > 0.0).mean()),
+        "too_short_share": float((labels.quarantined & (labels.reason == TOO_SHORT)).mean()),
+        "too_long_share": float((labels.quarantined & (labels.reason == TOO_LONG)).mean()),
         "out_of_fold_mae_s": float(np.abs(teacher_s - trips.duration_s)[early].mean()),
         "holdout_mae_s": float(np.abs(teacher_s - trips.duration_s)[~early].mean()) if holdout else float("nan"),
     }
