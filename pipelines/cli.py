@@ -89,6 +89,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--seed", type=_seed, default=7, help="same seed, same model (default: %(default)s)")
 
+    train.add_argument(
+        "--requests", type=Path, metavar="FILE", help="requests; those that never became trips are learned from, too"
+    )
+    train.add_argument("--no-distill", action="store_true", help="hard labels alone: no teachers, no `tandem label`")
+
+    label = verb("label", _label, "Label requests in bulk with a version's teachers; run again, it goes on.")
+    label.add_argument("--requests", type=Path, required=True, metavar="FILE", help="Parquet of requests, or of trips")
+    label.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder for the parts")
+    label.add_argument("--version", type=_positive, metavar="N", help="whose teachers (default: the champion's)")
+    label.add_argument("--workers", type=_positive, metavar="N", help="at once (default: one a processor)")
+    label.add_argument(
+        "--engine", choices=["threads", "ray"], default="threads", help="ray: Ray Data, also on RAY_ADDRESS's cluster"
+    )
+    label.add_argument(
+        "--part-rows", type=_positive, metavar="N", default=65_536, help="requests a part (default: %(default)s)"
+    )
+
     evaluate = verb("evaluate", _evaluate, "Errors of a published version on a trips file, by slice.")
     evaluate.add_argument("--version", type=_positive, required=True, metavar="N")
     evaluate.add_argument("--trips", type=Path, required=True, metavar="FILE", help="ours or the TLC's Parquet")
@@ -178,7 +195,33 @@ def _tlc(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
-    return _run("train", "train", a.home, trips=a.source, test_from=a.test_from, seed=a.seed, progress=_progress())
+    params = {"distill.folds": 0} if a.no_distill else {}
+    return _run(
+        "train",
+        "train",
+        a.home,
+        trips=a.source,
+        test_from=a.test_from,
+        requests=a.requests,
+        seed=a.seed,
+        params=params,
+        progress=_progress(),
+    )
+
+
+def _label(a: argparse.Namespace) -> dict[str, Any]:
+    return _run(
+        "label",
+        "label",
+        a.home,
+        a.requests,
+        a.out,
+        version=a.version,
+        part_rows=a.part_rows,
+        workers=a.workers,
+        engine=a.engine,
+        progress=_progress(),
+    )
 
 
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from training.evaluate import Estimates, Labels
 from training.frontier import time_models
 from training.gates import Evidence, Reference, SchemaFound
 from training.students import TREE, Candidate
-from training.tiers import TripVectors, answers
+from training.tiers import answers
+from training.trip_vectors import TripVectors
 
 _KB: Final = 1024
 ROUNDED_LIMIT: Final = 60 * _KB

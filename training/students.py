@@ -12,7 +12,7 @@ from training.export import eta_graph, tree_node
 from training.net_student import FLOAT32, NetStudent, fit_net_student
 from training.parity import Native
 from training.settings import NetSettings, TreeSettings
-from training.student import Student, fit_student
+from training.student import Lessons, Student, fit_student
 from training.trees import Examples, Tick
 
 TREE = "tree"
@@ -40,8 +40,13 @@ class Candidate:
 class Family(Protocol):
     """A way to make compact models; fits on all of the examples, which are in the order of time."""
 
-    def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
-        """Candidates in the order of their precision; the last `holdout` examples calibrate and judge."""
+    def fit(
+        self, examples: Examples, *, holdout: int, seed: int, tick: Tick, lessons: Lessons | None = None
+    ) -> list[Candidate]:
+        """Candidates in the order of their precision; the last `holdout` examples calibrate and judge.
+
+        Where there are lessons, they are what is learned, and the examples only judge.
+        """
         ...
 
 
@@ -53,9 +58,13 @@ class Trees:
     offset: int | None
     student: Student | None = None
 
-    def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
+    def fit(
+        self, examples: Examples, *, holdout: int, seed: int, tick: Tick, lessons: Lessons | None = None
+    ) -> list[Candidate]:
         """One candidate."""
-        student = fit_student(examples, self.settings, offset=self.offset, holdout=holdout, seed=seed, tick=tick)
+        student = fit_student(
+            examples, self.settings, offset=self.offset, holdout=holdout, seed=seed, lessons=lessons, tick=tick
+        )
         self.student = student
         graph = eta_graph(tree_node(student.booster), examples.matrix.shape[1], student.head)
 
@@ -75,7 +84,9 @@ class Nets:
     points: tuple[Floats, Floats] | None
     student: NetStudent | None = None
 
-    def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
+    def fit(
+        self, examples: Examples, *, holdout: int, seed: int, tick: Tick, lessons: Lessons | None = None
+    ) -> list[Candidate]:
         """A candidate for each precision; all are held against the net in float32 as numpy computes it."""
         student = fit_net_student(
             examples,
@@ -84,6 +95,7 @@ class Nets:
             points=self.points,
             holdout=holdout,
             seed=seed,
+            lessons=lessons,
             tick=tick,
         )
         self.student = student

@@ -22,7 +22,8 @@ from training.golden import golden_rows
 from training.net_graph import NetHead, net_graph
 from training.parity import agreement
 from training.students import Candidate, Nets, Trees
-from training.tiers import TripVectors, answers
+from training.tiers import answers
+from training.trip_vectors import TripVectors
 
 ROWS = 4000
 SCHEMA = FeatureSchema(
