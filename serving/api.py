@@ -10,13 +10,13 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 
-from contracts.errors import InvalidInput, NotFound, TandemError, Unavailable
+from contracts.errors import Declined, InvalidInput, NotFound, TandemError, Unavailable
 from contracts.messages import (
     EtaRequest,
     EtaResponse,
@@ -31,12 +31,11 @@ from serving.docs_page import DOCS_HTML, INDEX_HTML
 from serving.exchange import JSON, Answer, Request
 from serving.exposition import LOCAL_PATH
 from serving.inference import InferenceService
-from serving.intake import BINARY, check_type, deadline, json_size
+from serving.intake import BINARY, check_type, deadline, decoded, json_size
 from serving.openapi import openapi_document
 from serving.problems import PROBLEM_JSON, Refused, decode_error, encode_problem
 from serving.telemetry import Telemetry
 
-T = TypeVar("T")
 Exposition = Callable[[], Awaitable[tuple[bytes, bytes]]]
 """Gives Prometheus' text and its content type."""
 Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
@@ -82,6 +81,7 @@ class Api:
         *,
         queue_s: float,
         exposition: Exposition | None = None,
+        more: Mapping[str, tuple[str, Handler]] | None = None,
     ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
@@ -110,6 +110,7 @@ class Api:
             "/openapi.json": ("GET", self._static(self._openapi, JSON)),
             "/docs": ("GET", self._static(DOCS_HTML, _HTML)),
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
+            **(more or {}),  # by path: the method and who answers
         }
 
     def arrived(self, request: Request) -> Answer | None:
@@ -182,7 +183,7 @@ class Api:
 
     def _eta(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
         check_type(request)
-        answer = self._estimator.estimate(self._decode(self._eta_decoder, request.body), call)
+        answer = self._estimator.estimate(decoded(self._eta_decoder, request.body), call)
         if isinstance(answer, EtaResponse):
             return self._estimated(answer, call)
         return self._awaited(answer, call)
@@ -236,7 +237,7 @@ class Api:
 
     async def _record(self, request: Request, call: Call) -> Answer:
         check_type(request)
-        outcomes = self._decode(self._outcomes_decoder, request.body)
+        outcomes = decoded(self._outcomes_decoder, request.body)
         return Answer(200, self._encode(await self._outcomes.record(outcomes, call)))
 
     def _health(self, _request: Request, _call: Call) -> Answer:
@@ -260,13 +261,6 @@ class Api:
         answer = Answer(200, body, content_type)
         return lambda _request, _call: answer
 
-    @staticmethod
-    def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise decode_error(error, body) from None
-
 
 async def _guarded(request: Request, answer: Awaitable[Answer]) -> Answer:
     try:
@@ -284,7 +278,7 @@ def _failed(request: Request, error: Exception) -> Answer:
 
 def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    field, detail = "", str(error)
+    field, detail, reason = "", str(error), ""
     match error:
         case Refused():
             status, headers = error.status, tuple(error.headers)
@@ -292,11 +286,14 @@ def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
             status, field, detail = 422 if error.field else 400, error.field, error.message
         case NotFound():
             status = 404
+        case Declined():
+            status, reason = 409, error.reason
         case Unavailable():
             status, headers = 503, ((b"retry-after", b"1"),)
         case _:
             status = 500
-    return Answer(status, encode_problem(status, detail, field, open_inference=open_inference), PROBLEM_JSON, headers)
+    body = encode_problem(status, detail, field, open_inference=open_inference, reason=reason)
+    return Answer(status, body, PROBLEM_JSON, headers)
 
 
 def _other_method(method: str, allowed: str) -> Answer:

@@ -1,0 +1,81 @@
+"""Times between points, from times between zones.
+
+The model knows zones: two drivers in one zone would be equally near. A pair of zones has a pace instead, its seconds
+over the kilometres that lie between two points drawn from them, and a point's time is the pace times its own distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import shapely
+
+from contracts.dispatch import EARTH_RADIUS_KM, Places, line_km
+from contracts.schema import Floats
+from contracts.zones import Positions, Zones
+
+KM_PER_DEGREE: Final = math.radians(EARTH_RADIUS_KM)
+# A zone of which only the point is known is taken for a disc of this radius.
+POINT_RADIUS_KM: Final = 0.8
+
+
+class PairEtas(Protocol):
+    """Travel times between zones, from wherever."""
+
+    def seconds(self, pickup: Positions, dropoff: Positions, at: float) -> Floats:
+        """Seconds [n] between zones at positions [n], for who leaves at `at` (Unix seconds)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the points of each zone [z] lie: their mean in degrees, and the mean square of their distance to it."""
+
+    lat: Floats
+    lon: Floats
+    square_km: Floats
+
+    @classmethod
+    def of(cls, zones: Zones, polygons: Sequence[str | None]) -> Spread:
+        """From outlines (WKT) where they are known; a zone counts as round."""
+        lat, lon = zones.lat.copy(), zones.lon.copy()
+        square_km = np.full(len(lat), POINT_RADIUS_KM**2 / 2)
+        known = [i for i, wkt in enumerate(polygons) if wkt]
+        shapes = shapely.from_wkt([polygons[i] for i in known])
+        centre = shapely.get_coordinates(shapely.centroid(shapes))
+        lon[known], lat[known] = centre[:, 0], centre[:, 1]
+        area_km2 = shapely.area(shapes) * KM_PER_DEGREE**2 * np.cos(np.radians(lat[known]))
+        square_km[known] = area_km2 / (2 * math.pi)
+        return cls(lat, lon, square_km)
+
+    def km(self, pickup: Positions, dropoff: Positions) -> Floats:
+        """Root of the mean square of the distance between two points drawn from zones [n] and [n]."""
+        squeeze = np.cos(np.radians((self.lat[pickup] + self.lat[dropoff]) / 2))
+        north = self.lat[dropoff] - self.lat[pickup]
+        east = (self.lon[dropoff] - self.lon[pickup]) * squeeze
+        between = KM_PER_DEGREE**2 * (north**2 + east**2)
+        km: Floats = np.sqrt(between + self.square_km[pickup] + self.square_km[dropoff])
+        return km
+
+
+@dataclass(frozen=True)
+class PointEtas:
+    """An `EtaSource` for points, which asks for each pair of zones once."""
+
+    pairs: PairEtas
+    spread: Spread
+
+    def seconds(self, origins: Places, destinations: Places, at: float) -> Floats:
+        """Seconds [n] from each origin [n] to the destination beside it."""
+        if not len(origins):
+            return np.empty(0)
+        zones = len(self.spread.lat)
+        pair, row = np.unique(origins.zone * zones + destinations.zone, return_inverse=True)
+        pickup, dropoff = np.divmod(pair, zones)
+        pace = self.pairs.seconds(pickup, dropoff, at) / self.spread.km(pickup, dropoff)
+        seconds: Floats = pace[row] * line_km(origins, destinations)
+        return seconds
