@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import InvalidInput, TandemError
+from pipelines import dispatch_verbs
 from pipelines.report import render
 
 MAX_SEED = 2**31 - 1  # LightGBM's
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("down", _down, "Stop what `tandem up` started, and only that.")
     verb("status", _status, "What runs, which version, at which addresses.")
     verb("doctor", _doctor, "Check the installation and say what to mend.")
+    dispatch_verbs.add(verbs, verb, _run)
     return parser
 
 

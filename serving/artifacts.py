@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from shapely.errors import ShapelyError
 
 from adapters.artifact_store import ETA_FILE, GOLDEN_FILE, HEURISTIC_FILE, MATRIX_FILE, ZONES_FILE, Artifact
-from adapters.onnx_session import OnnxModel
+from adapters.onnx_session import OnnxModel, Seconds
 from adapters.tables import Golden, read_golden, read_heuristic, read_polygons, read_zones
 from contracts.errors import ArtifactInvalid, DataRefused, SchemaMismatch
 from contracts.features import ETA_SCHEMA
@@ -24,6 +24,14 @@ GOLDEN_TOLERANCE_S: Final = 0.05
 _WARM_UP_ROWS: Final = (1, 1, 8, 64, 512)
 
 
+class ForMany(Protocol):
+    """What answers hundreds of rows."""
+
+    def run(self, matrix: Matrix) -> tuple[Seconds, Seconds, Seconds]:
+        """Seconds (eta, low, high), each [n], for vectors [n, width]."""
+        ...
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A version that passed every check, with all that answering needs."""
@@ -35,7 +43,7 @@ class LoadedModel:
     locator: Locator
     heuristic: PairMedian
     probe: Matrix  # one golden vector [1, F], for health checks
-    matrix: OnnxModel  # the one for hundreds of pairs at a time
+    matrix: ForMany  # hundreds of pairs at a time
     spread: Spread  # of the points in each zone
 
 

@@ -15,6 +15,7 @@ from contracts.clock import Clock
 from contracts.errors import Unavailable
 from contracts.messages import Outcome
 from contracts.rides import DriverFeed
+from serving.admission import Admission
 from serving.dispatch_metrics import DispatchMetrics
 from serving.dispatcher import Dispatcher, dispatch_admission
 from serving.features import FeatureReader
@@ -44,6 +45,20 @@ class Inside:
 
 
 @dataclass(frozen=True)
+class Matching:
+    """A matchmaker and what it computes on: one for each use case, so that windows don't queue behind requests."""
+
+    matchmaker: Matchmaker
+    solver: SolverProcess
+    thread: ThreadPoolExecutor
+
+    def close(self) -> None:
+        """Let go of what has not begun, and end the solver."""
+        self.thread.shutdown(wait=False, cancel_futures=True)
+        self.solver.close()
+
+
+@dataclass(frozen=True)
 class Dispatching:
     """The two use cases, and what has to be closed behind them."""
 
@@ -51,8 +66,7 @@ class Dispatching:
     rides: RideService
     store: Rides
     leases: Ledger
-    solver: SolverProcess
-    thread: ThreadPoolExecutor
+    matchings: tuple[Matching, ...]
 
     def ended(self, outcomes: Sequence[Outcome], now: float) -> None:
         """Free the drivers of rides that are over. Blocks; raises Unavailable."""
@@ -61,9 +75,9 @@ class Dispatching:
             self.store.end(ends, now)
 
     def close(self) -> None:
-        """End the solver and let go of the database."""
-        self.thread.shutdown(wait=False, cancel_futures=True)
-        self.solver.close()
+        """End the solvers and let go of the database."""
+        for matching in self.matchings:
+            matching.close()
         self.store.close()
         self.leases.close()
 
@@ -77,37 +91,55 @@ class NoFeed:
 
 
 def compose_dispatch(settings: Settings, inside: Inside, drivers: DriverFeed | None) -> Dispatching:
-    """Put it together; the solver's process starts when a request first needs it."""
-    clock, routing, telemetry = inside.clock, inside.routing, inside.telemetry
-    solver, metrics, admission = SolverProcess(), DispatchMetrics(telemetry), dispatch_admission()
-    thread = ThreadPoolExecutor(1, "dispatch", os.sched_setaffinity, (0, os.sched_getaffinity(0)))
-    matchmaker = Matchmaker(routing, inside.trips, inside.features, clock=clock, solver=solver, thread=thread)
-    dispatcher = Dispatcher(routing, matchmaker, inside.request_ids, metrics, clock=clock, admission=admission)
+    """Put it together; a solver's process starts when a request first needs it."""
+    metrics, at_once, windows = DispatchMetrics(inside.telemetry), _matching(inside), _matching(inside)
+    admission = dispatch_admission()
+    dispatcher = Dispatcher(
+        inside.routing, at_once.matchmaker, inside.request_ids, metrics, clock=inside.clock, admission=admission
+    )
     store, leases = Rides(settings.state), Ledger(settings.state)
     outside = Outside(
         store=store,
         lease=leases,
         feed=drivers or NoFeed(),
-        matchmaker=matchmaker,
-        routing=routing,
+        matchmaker=windows.matchmaker,
+        routing=inside.routing,
         metrics=metrics,
-        clock=clock,
+        clock=inside.clock,
         holder=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
     )
-    policy = RidePolicy(settings.ride_window_s, settings.ride_hold_s, settings.driver_age_s)
+    policy = RidePolicy(settings.ride_window_s, settings.ride_hold_s, settings.driver_age_s, settings.ride_lease_s)
     rides = RideService(
         store,
         lambda region: RegionWindows(region, outside, policy),
-        routing,
+        inside.routing,
         inside.request_ids,
         metrics,
-        clock=clock,
+        clock=inside.clock,
         regions=settings.dispatch_regions,
         wait_s=settings.ride_wait_s,
     )
-    telemetry.watch("tandem_rides_waiting", "Rides that wait for a driver", lambda: rides.waiting)
-    telemetry.watch("tandem_dispatch_in_flight", "Matchings asked for and not answered", lambda: admission.in_flight)
-    telemetry.watch(
-        "tandem_dispatch_solver_stopped_total", "Matchings stopped for their deadline", lambda: solver.stopped
+    _watch(inside.telemetry, rides, admission, (at_once.solver, windows.solver))
+    return Dispatching(dispatcher, rides, store, leases, (at_once, windows))
+
+
+def _matching(inside: Inside) -> Matching:
+    thread = ThreadPoolExecutor(1, "dispatch", os.sched_setaffinity, (0, os.sched_getaffinity(0)))
+    solver = SolverProcess()
+    matchmaker = Matchmaker(
+        inside.routing, inside.trips, inside.features, clock=inside.clock, solver=solver, thread=thread
     )
-    return Dispatching(dispatcher, rides, store, leases, solver, thread)
+    return Matching(matchmaker, solver, thread)
+
+
+def _watch(telemetry: Telemetry, rides: RideService, admission: Admission, solvers: Sequence[SolverProcess]) -> None:
+    for name, words, read in (
+        ("tandem_rides_waiting", "Rides that wait for a driver", lambda: rides.waiting),
+        ("tandem_dispatch_in_flight", "Matchings asked for and not answered", lambda: admission.in_flight),
+        (
+            "tandem_dispatch_solver_stopped_total",
+            "Matchings stopped for their deadline",
+            lambda: sum(solver.stopped for solver in solvers),
+        ),
+    ):
+        telemetry.watch(name, words, read)

@@ -18,7 +18,7 @@ import msgspec
 
 from contracts.clock import Clock
 from contracts.dispatch_messages import RideRequest, RideResponse
-from contracts.errors import Declined, Unavailable
+from contracts.errors import Declined, InvalidInput, Unavailable
 from contracts.rides import Ride, RideStore
 from serving.admission import Overloaded, Refusal
 from serving.artifacts import LoadedModel
@@ -100,6 +100,8 @@ class RideService:
 
     def _ride(self, request: RideRequest, model: LoadedModel, now: float, left_s: float) -> Ride:
         zones, locator = model.zones, model.locator
+        if "\0" in request.id:  # PostgreSQL has no place for it
+            raise InvalidInput("id", "has a NUL character")
         place = places([("pickup", request.pickup)], zones, locator)
         if request.dropoff is not msgspec.UNSET:
             places([("dropoff", request.dropoff)], zones, locator)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from contracts.errors import Unavailable
+from tests.fakes import FakeClock
 
 Seen = tuple[str, float, float, float]
 
@@ -23,6 +25,21 @@ class FakeDrivers:
         if self.error:
             raise self.error
         return list(self.seen)
+
+
+@dataclass
+class RunningClock(FakeClock):
+    """A clock that starts where the tiny city's features are from, and runs."""
+
+    begun: float = field(default_factory=time.monotonic)
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self.seconds + time.monotonic() - self.begun
+
+    def monotonic(self) -> float:
+        """The same seconds."""
+        return self.now()
 
 
 def point(lon: float, lat: float = 40.755) -> dict[str, Any]:

@@ -118,9 +118,15 @@ class Replica:
 
 
 @pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
+def clock() -> FakeClock:
+    """A module whose tests need time to pass has another one."""
+    return FakeClock()
+
+
+@pytest.fixture
+def replica(tmp_path: Path, clock: FakeClock) -> Iterator[Replica]:
     """A replica that is ready."""
-    clock, store = FakeClock(), FakeStore()
+    store = FakeStore()
     store.put("city_live", "nyc", NOW - 5, 10.0)
     for zone in ("1", "2", "3"):
         store.put("zone_live", zone, NOW - 5, 3.0, 4.0)

@@ -140,7 +140,7 @@ def test_a_solve_that_takes_too_long_gives_way_to_the_nearest(
     def late(*_: object) -> None:
         raise Unavailable("solver", "deadline", "it took too long")
 
-    monkeypatch.setattr(replica.dispatch.solver, "until", lambda _deadline: late)
+    monkeypatch.setattr(replica.dispatch.matchings[0].solver, "until", lambda _deadline: late)
     monkeypatch.setattr("serving.assignment.DENSE_CELLS", 0)
     answer = ask(replica, {"riders": riders(-73.98), "drivers": drivers(-73.98)}).json()
     assert (answer["policy"], answer["reason"], answer["source"]) == ("greedy", "deadline", "model")
