@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adapters.state import State
+from contracts.clock import SystemClock
+from contracts.messages import Outcome
 from contracts.routes import RouteTable
 from serving.admission import Admission
 from serving.api import Api
@@ -28,7 +32,6 @@ from serving.routing import Routing
 from serving.settings import load_settings
 from serving.shadow import Shadows
 from serving.telemetry import Telemetry
-from contracts.clock import SystemClock
 from tests.fakes import LOOKUPS, SCHEMA, VIEWS, WIDTH, FakeStore, TinyTrips, tiny_artifact
 from tests.fakes_dispatch import FakeDrivers, Seen
 
@@ -60,11 +63,11 @@ def main(folder: Path, url: str, socket: Path, drivers: int) -> None:
     rows = CachedRows(store, WIDTH, CachePolicy(deadline_s=1.0), clock)
     features = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60)
     shadows = Shadows(admission.has_room, lambda _: None)
-    shared = {"routing": routing, "request_ids": request_ids, "telemetry": telemetry, "clock": clock}
+    shared: dict[str, Any] = {"routing": routing, "request_ids": request_ids, "telemetry": telemetry, "clock": clock}
     eta = EtaService(trips=TinyTrips(), features=features, log=lambda _: None, shadows=shadows, **shared)
     dispatch = compose_dispatch(settings, Inside(trips=TinyTrips(), features=features, **shared), Standing(count=drivers))
 
-    def keep(outcomes, received_at):  # type: ignore[no-untyped-def]
+    def keep(outcomes: Sequence[Outcome], received_at: float) -> int:
         dispatch.ended(outcomes, received_at)
         return state.add_outcomes(outcomes, received_at)
 
