@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -94,8 +94,9 @@ def simulate(
     city = City.from_wheel(fetch_wheel(*PYHAILING, cache=home / "cache"))
     if "batch_fallback" in names:
         etas = {**etas, "fallback": fit_fallback(city)}
+    of_day: Callable[[World], Sources] = lambda _: {}  # noqa: E731 - or what a version makes of a day
     if version is not None and {STUDENT, TEACHER} & set(names):
-        etas = {**etas, **version_etas(home, city, version, teacher=TEACHER in names)}
+        of_day = version_etas(home, city, version, teacher=TEACHER in names)
     result: dict[str, Any] = {"city": _describe(scenario, seeds), "supply": {}}
     with tqdm(total=len(supplies) * len(seeds) * len(names), disable=not progress, file=sys.stderr) as bar:
         for supply in supplies:
@@ -104,9 +105,10 @@ def simulate(
             waits: dict[str, Floats] = {}
             for seed in seeds:
                 world = World.draw(city, at_supply, seed)
+                known_then = {**etas, **of_day(world)}
                 for name in names:
                     bar.set_description(f"supply {supply:g}, seed {seed}, {name}")
-                    log = _run(world, policy(name, world, etas), bar)
+                    log = _run(world, policy(name, world, known_then), bar)
                     figures = outcomes(world.requests, log, world.counted)
                     runs[name].append({"drivers": float(world.seats), **figures, **compute(log)})
                     if seed == seeds[0]:

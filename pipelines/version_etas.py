@@ -1,39 +1,33 @@
-"""A published version's times for the simulated city, by the very code that serves them, and its teacher's.
-
-Statistics of pairs and hours come from the home's feature tables. Live windows are absent: the simulated day has no
-stream of its own, and the models have seen trips without one. So what a stream adds is not in these figures.
-"""
+"""A published version's times for simulated days, by the very code that serves them, and its teacher's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from adapters.artifact_store import ArtifactStore
-from adapters.online_store import RowLayout
 from adapters.onnx_session import Seconds
 from contracts.dispatch import EtaSource
-from contracts.errors import DataRefused, NotFound
-from contracts.features import ETA_SCHEMA, LOOKUPS, OFFSET, STATISTICS_TTL_S, VIEWS
+from contracts.errors import DataRefused
+from contracts.features import ETA_SCHEMA, LOOKUPS, OFFSET, VIEWS
 from contracts.schema import Floats, Matrix
 from contracts.zones import Positions
+from pipelines.day_rows import DayRows, live_windows, statistics_of
 from pipelines.layout import MODEL, Layout
 from pipelines.materialize import tables
 from pipelines.trips import read_trips
 from serving.artifacts import LoadedModel, load_artifact
-from serving.cache import Key
-from serving.cached_rows import Found
 from serving.features import FeatureReader, LookedUp
 from serving.point_etas import PairEtas, PointEtas
 from serving.trips import CityTrips
 from serving.zone_etas import ZoneEtas
 from simulation.city import City
-from training.dataset import EVENT_TIME, mask_live, point_in_time_join, trip_matrix
+from simulation.world import World
+from training.dataset import mask_live, point_in_time_join, trip_matrix
 from training.settings import TrainingSettings
 from training.teacher import Teacher, fit_teacher
 from training.trees import Examples
@@ -42,62 +36,41 @@ SLOT_S: Final = 300.0
 """Times between zones are asked for once in so many simulated seconds: what they are made of changes hardly faster."""
 
 
-def version_etas(home: Path, city: City, version: int, *, teacher: bool) -> dict[str, EtaSource]:
-    """The student of a published version, and the teacher, fitted anew on the home's trips, where it is asked for.
+def version_etas(
+    home: Path, city: City, version: int, *, teacher: bool
+) -> Callable[[World], Mapping[str, EtaSource]]:
+    """What gives, for a day, the student's times and, where asked for, those of the teacher.
 
-    Raises NotFound for a version or table that is not there, DataRefused where the version is of another city.
+    The teacher is fitted anew on the home's trips. Raises NotFound for a version or table that is not there,
+    DataRefused where the version is of another city.
     """
     layout = Layout(home)
     model = load_artifact(ArtifactStore(layout.artifacts).read(MODEL, version))
     if model.zones.ids != city.zones.ids:
         raise DataRefused(model.name, f"has {len(model.zones.ids)} zones, which are not the simulated city's")
-    reader = FeatureReader(TableRows(home), VIEWS, LOOKUPS, future_skew_s=0.0)
-
-    def look(keys: Mapping[str, Sequence[str]], at: Floats) -> LookedUp:
-        return reader.columns(reader.begin(keys), at, float(at[0]))
-
-    def source(one: LoadedModel) -> EtaSource:
-        return PointEtas(Slotted(ZoneEtas(one, CityTrips(), look), len(city.zones.ids)), one.spread)
-
-    sources = {"student": source(model)}
+    statistics, models = statistics_of(home), {"student": model}
     if teacher:
-        sources["teacher"] = source(replace(model, matrix=Teaching(_fitted(layout, model))))
-    return sources
+        models["teacher"] = replace(model, matrix=Teaching(_fitted(layout, model)))
 
+    def of_day(world: World) -> Mapping[str, EtaSource]:
+        rows = DayRows(statistics, live_windows(world, model.zones, statistics))
+        reader = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=0.0)
 
-class TableRows:
-    """The statistics' last rows, from the feature tables, as the online store would have them."""
+        def look(keys: Mapping[str, Sequence[str]], at: Floats) -> LookedUp:
+            rows.now = float(at[0])
+            return reader.columns(reader.begin(keys), at, rows.now)
 
-    def __init__(self, home: Path) -> None:
-        layout = RowLayout(VIEWS)
-        self._width = max(layout.widths.values())
-        self._rows: dict[Key, Floats] = {}
-        for table in tables(home):
-            view = table.view
-            if view.ttl_s < STATISTICS_TTL_S:
-                continue
-            if not table.path.is_file():
-                raise NotFound("feature table", str(table.path), "`tandem train` builds the features")
-            last = pd.read_parquet(table.path).sort_values(EVENT_TIME).drop_duplicates(view.entity, keep="last")
-            start = layout.offsets[view.name]
-            values = last[list(view.features)].to_numpy(dtype=np.float64)
-            for key, of in zip(last[view.entity], values, strict=True):
-                row = self._rows.setdefault((view.entity, key), np.full(self._width, np.nan))
-                row[start : start + 1 + len(of)] = (0.0, *of)  # known since ever: the simulated day is no day of theirs
+        return {
+            name: PointEtas(Slotted(ZoneEtas(one, CityTrips(), look), len(city.zones.ids)), one.spread)
+            for name, one in models.items()
+        }
 
-    def lookup(self, keys: Sequence[Key]) -> Found:
-        """See features.Rows; nothing is ever missing."""
-        absent = np.full(self._width, np.nan)
-        return Found(np.array([self._rows.get(key, absent) for key in keys]), [])
-
-    async def fetch(self, keys: Sequence[Key], found: Found, within_s: float = np.inf) -> Floats:  # noqa: ARG002 - Rows
-        """See features.Rows."""
-        return found.rows
+    return of_day
 
 
 @dataclass
 class Slotted:
-    """Times between all pairs of zones, kept for as long as a slot lasts: a day asks for them a hundred thousand times."""
+    """Times between all pairs of zones, kept as long as a slot lasts: a day asks for them a hundred thousand times."""
 
     pairs: PairEtas
     zones: int

@@ -13,9 +13,14 @@ from adapters.online_store import RowLayout
 from contracts.errors import NotFound
 from contracts.features import VIEWS
 from contracts.schema import Floats
-from contracts.zones import Positions
+from contracts.trips import CITY
+from contracts.zones import Positions, Zones
 from pipelines.layout import Layout
-from pipelines.version_etas import Slotted, TableRows
+from pipelines.day_rows import DayRows, live_windows, statistics_of
+from pipelines.version_etas import Slotted
+from simulation.city import City
+from simulation.world import Scenario, World
+from tests.small_city import small_wheel
 
 
 @dataclass
@@ -42,10 +47,10 @@ def test_all_pairs_are_asked_for_once_a_slot() -> None:
 
 
 def test_statistics_are_the_last_rows(tmp_path: Path) -> None:
-    """Of two rows of a pair the later one; live views are absent."""
+    """Of two rows of a pair the later one; what there is no row of is absent."""
     _write(tmp_path, "pair_stats", "pair", ["1>2", "1>2"], weight=[1.0, 7.0])
     _write(tmp_path, "zone_hour_stats", "zone_hour", ["*|001"], weight=[3.0])
-    found = TableRows(tmp_path).lookup([("pair", "1>2"), ("pair", "2>1"), ("zone", "1")])
+    found = DayRows(statistics_of(tmp_path), {}).lookup([("pair", "1>2"), ("pair", "2>1"), ("zone", "1")])
     start = RowLayout(VIEWS).offsets["pair_stats"]
     assert found.missing == []
     assert found.rows[0, start : start + 2].tolist() == [0.0, 7.0]
@@ -55,7 +60,26 @@ def test_statistics_are_the_last_rows(tmp_path: Path) -> None:
 def test_without_tables_it_says_who_writes_them(tmp_path: Path) -> None:
     """The message names the file and the verb."""
     with pytest.raises(NotFound, match="tandem train"):
-        TableRows(tmp_path)
+        statistics_of(tmp_path)
+
+
+def test_live_windows_hold_what_has_ended_and_no_more(tmp_path: Path) -> None:
+    """At any moment the city's last hour counts the rides that ended in it, whatever comes later."""
+    city = City.from_wheel(small_wheel(tmp_path / "city.whl"))
+    world = World.draw(city, Scenario(scale=2.0, hours=(8.0, 9.0)), seed=1)
+    frame = city.zones.frame()
+    names = (tuple(frame[column]) for column in ("zone", "name", "borough"))
+    zones = Zones(*names, lat=frame["lat"].to_numpy(), lon=frame["lon"].to_numpy())
+    rows = DayRows({}, live_windows(world, zones, {}))
+    place = RowLayout(VIEWS).offsets["city_live"]
+    count = place + 1 + next(view for view in VIEWS if view.name == "city_live").features.index("count_60m")
+    ends_s = world.requests.at_s + world.requests.ride_s
+    for hour in (8.0, 8.5, 9.0):
+        rows.now = world.scenario.midnight + 3600 * hour
+        (row,) = rows.lookup([("city", CITY)]).rows
+        ended = int(((ends_s > 3600 * (hour - 1)) & (ends_s <= 3600 * hour)).sum())
+        assert row[place] <= rows.now
+        assert row[count] == pytest.approx(ended, abs=2)  # windows move by steps of ten seconds
 
 
 def _write(home: Path, name: str, entity: str, keys: list[str], weight: list[float]) -> None:
