@@ -94,7 +94,7 @@ def simulate(
     city = City.from_wheel(fetch_wheel(*PYHAILING, cache=home / "cache"))
     if "batch_fallback" in names:
         etas = {**etas, "fallback": fit_fallback(city)}
-    of_day: Callable[[World], Sources] = lambda _: {}  # noqa: E731 - or what a version makes of a day
+    of_day: Callable[[World], Sources] = _nothing_more
     if version is not None and {STUDENT, TEACHER} & set(names):
         of_day = version_etas(home, city, version, teacher=TEACHER in names)
     result: dict[str, Any] = {"city": _describe(scenario, seeds), "supply": {}}
@@ -159,6 +159,10 @@ def policy(name: str, world: World, etas: Sources) -> Policy:
     own: dict[str, EtaSource] = {"distance": Straight(), "oracle": Oracle(world.travel, world.scenario.midnight)}
     eta = {**own, **etas}[name.removeprefix("batch_")]
     return Policy(name, Batch(eta), AdaptiveWindow, HORIZON_S)
+
+
+def _nothing_more(_: World) -> Sources:
+    return {}
 
 
 def _run(world: World, policy: Policy, bar: Any) -> Log:

@@ -29,6 +29,8 @@ NOT_MATCHED: Final = "not_matched"  # somebody was, for others, or too far away
 _MOST_A_WINDOW: Final = 2000
 _BEFORE_THE_END_S: Final = 0.25  # a ride's last window closes so long before its time is over
 _MATCHING_S: Final = 2.0
+_ASKED_S: Final = 0.1  # until a lease that somebody else has is asked for again: asking takes the database's one writer
+_FEED_S: Final = 0.25
 _LOOKED_S: Final = 0.5  # so old may be what was read of the drivers
 _LOG: Final = logging.getLogger(__name__)
 _Seen = tuple[str, float, float, float]  # a driver, latitude, longitude, when
@@ -66,7 +68,7 @@ class RegionWindows:
         self._outside = outside
         self._policy = policy
         self._gathering = Gathering(AdaptiveWindow(policy.window_s))
-        self._held_until = self._closed_at = self._looked_at = -math.inf
+        self._held_until = self._refused_at = self._closed_at = self._looked_at = -math.inf
         self._seen: list[_Seen] = []
         self._blind = False  # told once that nobody says where drivers are
 
@@ -108,9 +110,12 @@ class RegionWindows:
     async def _leads(self, now: float) -> bool:
         if self._held_until - now > self._policy.lease_s / 2:
             return True
+        if now - self._refused_at < _ASKED_S:
+            return False
         seconds = self._policy.lease_s
         leads = await asyncio.to_thread(self._outside.lease.lease, self._name, self._outside.holder, now, seconds)
         self._held_until = now + seconds if leads else -math.inf
+        self._refused_at = -math.inf if leads else now
         return leads
 
     def _look(self, now: float) -> tuple[list[Ride], set[str]]:
@@ -122,12 +127,14 @@ class RegionWindows:
             return self._seen, NO_DRIVER
         oldest = now - self._policy.driver_age_s
         try:
-            self._seen = [seen for seen in await self._outside.feed.positions(None, now) if seen[3] >= oldest]
-        except Unavailable as error:
+            async with asyncio.timeout(_FEED_S):
+                seen = await self._outside.feed.positions(None, now)
+        except (Unavailable, TimeoutError) as error:
             if not self._blind:
-                _LOG.warning("region %d: %s", self._region, error)
+                _LOG.warning("region %d: %s", self._region, error or f"no positions within {_FEED_S} s")
             self._blind = True
             return [], DRIVERS_UNAVAILABLE
+        self._seen = [one for one in seen if one[3] >= oldest]
         self._looked_at, self._blind = now, False
         return self._seen, NO_DRIVER
 

@@ -105,7 +105,7 @@ class RideService:
         place = places([("pickup", request.pickup)], zones, locator)
         if request.dropoff is not msgspec.UNSET:
             places([("dropoff", request.dropoff)], zones, locator)
-        content = hashlib.sha256(msgspec.json.encode((request.pickup, request.dropoff))).hexdigest()
+        content = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
         zone = int(place.zone[0])
         return Ride(
             id=request.id,
