@@ -131,7 +131,7 @@ class RegionWindows:
                 seen = await self._outside.feed.positions(None, now)
         except (Unavailable, TimeoutError) as error:
             if not self._blind:
-                _LOG.warning("region %d: %s", self._region, error or f"no positions within {_FEED_S} s")
+                _LOG.warning("region %d: %s", self._region, str(error) or f"no positions within {_FEED_S} s")
             self._blind = True
             return [], DRIVERS_UNAVAILABLE
         self._seen = [one for one in seen if one[3] >= oldest]

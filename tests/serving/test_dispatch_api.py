@@ -156,3 +156,27 @@ def test_dispatch_is_counted_and_leaves_eta_alone(replica: Replica) -> None:
     assert 'tandem_dispatch_seconds_count{part="solve"} 1' in text
     assert 'tandem_requests_total{route="/v1/dispatch",status="200"} 1.0' in text
     assert replica.admission.in_flight == 0
+
+
+def test_features_looked_up_in_parts_are_the_same(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine pairs of zones at once, or two at a time."""
+    everywhere = [{"id": f"z{zone}", "location": {"zone": zone}} for zone in "123"]
+    body = {"riders": [{"id": zone, "pickup": {"zone": zone}} for zone in "123"], "drivers": everywhere}
+    body["drivers"] = [*everywhere, *drivers(-73.9899, -73.9701)]
+    whole = ask(replica, body).json()
+    monkeypatch.setattr("serving.matchmaker._PAIRS_AT_ONCE", 2)
+    parts = ask(replica, body).json()
+    assert parts["assignments"] == whole["assignments"]
+    assert parts["source"] == "model"
+
+
+def test_many_are_matched_by_the_process_beside_the_replica(replica: Replica) -> None:
+    """300 riders and 400 drivers: everybody has a driver of their own, and the process has been started."""
+    body = {
+        "riders": riders(*(-73.989 + 0.018 * i / 300 for i in range(300))),
+        "drivers": drivers(*(-73.989 + 0.018 * i / 400 for i in range(400))),
+    }
+    answer = ask(replica, body).json()
+    assert len({pair["driver"] for pair in answer["assignments"]}) == 300
+    assert (answer["policy"], answer["unmatched"]) == ("batch", [])
+    assert replica.dispatch.matchings[0].solver._process is not None
