@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from contracts.errors import Unavailable
+from serving.proto import tandem_pb2 as tandem
 from tests.fakes_dispatch import RunningClock, point
 from tests.serving.conftest import Replica
+from tests.serving.test_grpc_api import served
 
 Answers = list[Any]
 
@@ -140,3 +144,18 @@ async def test_waiting_riders_hold_no_place_of_eta_requests(replica: Replica) ->
     assert replica.admission.in_flight == 0
     await asked
     assert replica.admission.service_s < 0.1
+
+
+@pytest.mark.anyio
+async def test_a_ride_over_grpc(replica: Replica, tmp_path: Path) -> None:
+    """The same answer, by the same id, over both transports; a conflict is FAILED_PRECONDITION with its word."""
+    present(replica, "d1", "d2")
+    path, spot = "/tandem.v1.DispatchService/Ride", tandem.Place(point=tandem.Point(lat=40.755, lon=-73.98))
+    async with served(replica, tmp_path) as call:
+        answer = await call(path, tandem.RideRequest(id="a", pickup=spot), tandem.RideResponse)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(path, tandem.RideRequest(id="a", pickup=tandem.Place(zone="1")), tandem.RideResponse)
+    http = (await ask(replica, ride("a"))).json()
+    assert (answer.driver, answer.request_id, answer.waited_s) == (http["driver"], http["request_id"], http["waited_s"])
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "id_reused" in (caught.value.details() or "")
