@@ -25,7 +25,7 @@ def add(verbs: Any, verb: Verb, run: Run) -> None:
 
 def _add_dispatch(under: Any, verb: Verb, run: Run) -> None:
     def dispatch(a: argparse.Namespace) -> dict[str, Any]:
-        return run(
+        found = run(
             "simulate",
             "dispatch",
             a.home,
@@ -40,6 +40,7 @@ def _add_dispatch(under: Any, verb: Verb, run: Run) -> None:
             pictures=a.pictures,
             progress=sys.stderr.isatty(),
         )
+        return found if a.json else found | {"supply": {r: _by_metric(of) for r, of in found["supply"].items()}}
 
     words = "Dispatch policies side by side, each against greedy, on the same simulated days."
     options = verb("dispatch", dispatch, words, under)
@@ -70,6 +71,15 @@ def _add_switchback(under: Any, verb: Verb, run: Run) -> None:
     options = verb("switchback", switchback, words, under)
     options.add_argument("--experiments", type=_positive, default=100, metavar="N", help="default: %(default)s")
     options.add_argument("--truths", type=_positive, default=40, metavar="N", help="default: %(default)s")
+
+
+def _by_metric(tables: dict[str, Any]) -> dict[str, Any]:
+    """Tables by policy turned round: a line a metric fits on a screen."""
+    return {
+        name: {metric: {policy: of[metric] for policy, of in table.items()} for metric in next(iter(table.values()))}
+        for name, table in tables.items()
+        if table
+    }
 
 
 def _positive(text: str) -> int:
