@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import shapely
@@ -41,15 +41,14 @@ class Spread:
 
     @classmethod
     def of(cls, zones: Zones, polygons: Sequence[str | None]) -> Spread:
-        """From outlines (WKT) where they are known; a zone counts as round."""
+        """From outlines (WKT) where they are known."""
         lat, lon = zones.lat.copy(), zones.lon.copy()
         square_km = np.full(len(lat), POINT_RADIUS_KM**2 / 2)
-        known = [i for i, wkt in enumerate(polygons) if wkt]
-        shapes = shapely.from_wkt([polygons[i] for i in known])
-        centre = shapely.get_coordinates(shapely.centroid(shapes))
-        lon[known], lat[known] = centre[:, 0], centre[:, 1]
-        area_km2 = shapely.area(shapes) * KM_PER_DEGREE**2 * np.cos(np.radians(lat[known]))
-        square_km[known] = area_km2 / (2 * math.pi)
+        for i, wkt in enumerate(polygons):
+            if wkt:
+                shape = shapely.from_wkt(wkt)
+                lon[i], lat[i] = shape.centroid.x, shape.centroid.y
+                square_km[i] = _mean_square_km(shape, float(lon[i]), float(lat[i]))
         return cls(lat, lon, square_km)
 
     def km(self, pickup: Positions, dropoff: Positions) -> Floats:
@@ -79,3 +78,17 @@ class PointEtas:
         pace = self.pairs.seconds(pickup, dropoff, at) / self.spread.km(pickup, dropoff)
         seconds: Floats = pace[row] * line_km(origins, destinations)
         return seconds
+
+
+def _mean_square_km(shape: Any, lon: float, lat: float) -> float:
+    """Mean square of the distance of an outline's points to its middle, by Green's theorem, ring by ring."""
+    scale = KM_PER_DEGREE * np.array([math.cos(math.radians(lat)), 1.0])
+    area = total = 0.0
+    for part in shapely.get_parts(shape):
+        for ring, sign in ((part.exterior, 1.0), *((hole, -1.0) for hole in part.interiors)):
+            at = (shapely.get_coordinates(ring) - (lon, lat)) * scale
+            here, there = at[:-1], at[1:]
+            turn = here[:, 0] * there[:, 1] - there[:, 0] * here[:, 1]
+            area += sign * abs(float(turn.sum())) / 2
+            total += sign * abs(float(turn @ (here**2 + here * there + there**2).sum(axis=1))) / 12
+    return total / area
