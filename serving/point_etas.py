@@ -45,8 +45,8 @@ class Spread:
         lat, lon = zones.lat.copy(), zones.lon.copy()
         square_km = np.full(len(lat), POINT_RADIUS_KM**2 / 2)
         for i, wkt in enumerate(polygons):
-            if wkt:
-                shape = shapely.from_wkt(wkt)
+            shape = shapely.from_wkt(wkt) if wkt else None
+            if shape is not None and shape.area > 0:
                 lon[i], lat[i] = shape.centroid.x, shape.centroid.y
                 square_km[i] = _mean_square_km(shape, float(lon[i]), float(lat[i]))
         return cls(lat, lon, square_km)
@@ -84,7 +84,7 @@ def _mean_square_km(shape: Any, lon: float, lat: float) -> float:
     """Mean square of the distance of an outline's points to its middle, by Green's theorem, ring by ring."""
     scale = KM_PER_DEGREE * np.array([math.cos(math.radians(lat)), 1.0])
     area = total = 0.0
-    for part in shapely.get_parts(shape):
+    for part in (part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"):
         for ring, sign in ((part.exterior, 1.0), *((hole, -1.0) for hole in part.interiors)):
             at = (shapely.get_coordinates(ring) - (lon, lat)) * scale
             here, there = at[:-1], at[1:]
