@@ -6,6 +6,7 @@ from bench.suite import Suite
 from bench.suites import (
     adr_data_plane,
     batching,
+    dispatch,
     features,
     memory,
     model_time,
@@ -16,5 +17,15 @@ from bench.suites import (
 
 SUITES: dict[str, Suite] = {
     module.SUITE.name: module.SUITE
-    for module in (features, server_time, model_time, batching, overload, store_outage, memory, adr_data_plane)
+    for module in (
+        features,
+        server_time,
+        model_time,
+        batching,
+        dispatch,
+        overload,
+        store_outage,
+        memory,
+        adr_data_plane,
+    )
 }

@@ -53,6 +53,14 @@ class Unavailable(TandemError):
         self.reason = reason
 
 
+class Declined(TandemError):
+    """What was asked for is right, and is not to be had; the reason is a word for answers and metrics."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
 class DataRefused(TandemError):
     """A data file or source breaks a stated rule."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import InvalidInput, TandemError
+from pipelines import dispatch_verbs
 from pipelines.report import render
 from pipelines.rollout_verbs import add as add_rollouts
 
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("status", _status, "What runs, which version, at which addresses.")
     add_rollouts(verbs, verb, _run)
     verb("doctor", _doctor, "Check the installation and say what to mend.")
+    dispatch_verbs.add(verbs, verb, _run)
     return parser
 
 

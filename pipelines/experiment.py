@@ -83,9 +83,7 @@ def _of_shadow(rollout: Rollout, pairs: Pairs) -> dict[str, Any]:
     return {"experiment": rollout.id, **names, **shadow_figures(pairs)}
 
 
-def _gather(
-    rollout: Rollout, records: ArmRecords, matured: Matured, end: float
-) -> tuple[Experiment, Counter[str]]:
+def _gather(rollout: Rollout, records: ArmRecords, matured: Matured, end: float) -> tuple[Experiment, Counter[str]]:
     found, join = Experiment(AB_METRICS), Join(matured.cut_s)
     start = rollout.entered_at
     for batch in _batches(matured, start, end, join):
@@ -143,9 +141,7 @@ def _read_out(rollout: Rollout, found: Experiment, strata: dict[str, Stratum]) -
     return ReadOut(rollout.id, champion, candidate, effects, adjusted)
 
 
-def _result(
-    read_out: ReadOut, rollout: Rollout, end: float, counts: Counter[str], html: Path | None
-) -> dict[str, Any]:
+def _result(read_out: ReadOut, rollout: Rollout, end: float, counts: Counter[str], html: Path | None) -> dict[str, Any]:
     span = [str(np.datetime64(round(at), "s")) + "Z" for at in (rollout.entered_at, end)]
     outcomes = {word: counts[word] for word in ("joined", "late", "unknown")}
     words = ", ".join(f"{n} {word}" for word, n in outcomes.items())

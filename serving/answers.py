@@ -6,7 +6,16 @@ import logging
 from collections.abc import Awaitable
 from typing import Final
 
-from contracts.errors import ArtifactInvalid, InvalidInput, NotAllowed, NotFound, NotNow, TandemError, Unavailable
+from contracts.errors import (
+    ArtifactInvalid,
+    Declined,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    NotNow,
+    TandemError,
+    Unavailable,
+)
 from serving.exchange import Answer, Request
 from serving.problems import PROBLEM_JSON, Refused, encode_problem
 
@@ -40,7 +49,7 @@ def other_method(method: str, *allowed: str) -> Answer:
 
 def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    field, detail = "", str(error)
+    field, detail, reason = "", str(error), ""
     match error:
         case Refused():
             status, headers = error.status, tuple(error.headers)
@@ -50,13 +59,16 @@ def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
             status = 403
         case NotFound():
             status = 404
+        case Declined():
+            status, reason = 409, error.reason
         case NotNow() | ArtifactInvalid():
             status = 409
         case Unavailable():
             status, headers = 503, ((b"retry-after", b"1"),)
         case _:
             status = 500
-    return Answer(status, encode_problem(status, detail, field, open_inference=open_inference), PROBLEM_JSON, headers)
+    body = encode_problem(status, detail, field, open_inference=open_inference, reason=reason)
+    return Answer(status, body, PROBLEM_JSON, headers)
 
 
 def _problem(status: int, detail: str, field: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:

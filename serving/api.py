@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 
@@ -32,12 +32,11 @@ from serving.docs_page import DOCS_HTML, INDEX_HTML
 from serving.exchange import JSON, Answer, Request
 from serving.exposition import LOCAL_PATH
 from serving.inference import InferenceService
-from serving.intake import BINARY, BINARY_HEADER, check_type, deadline, json_size
+from serving.intake import BINARY, BINARY_HEADER, check_type, deadline, decoded, json_size
 from serving.openapi import openapi_document
 from serving.problems import PROBLEM_JSON, Refused, decode_error, encode_problem
 from serving.telemetry import Telemetry
 
-T = TypeVar("T")
 Exposition = Callable[[], Awaitable[tuple[bytes, bytes]]]
 """Gives Prometheus' text and its content type."""
 Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
@@ -82,6 +81,7 @@ class Api:
         *,
         queue_s: float,
         exposition: Exposition | None = None,
+        more: Mapping[str, tuple[str, Handler]] | None = None,
     ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
@@ -111,6 +111,7 @@ class Api:
             "/openapi.json": ("GET", self._static(self._openapi, JSON)),
             "/docs": ("GET", self._static(DOCS_HTML, _HTML)),
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
+            **(more or {}),  # by path: the method and who answers
         }
 
     def arrived(self, request: Request) -> Answer | None:
@@ -185,7 +186,7 @@ class Api:
         check_type(request)
         if call.override is None and request.header(ARM_HEADER) is not None:
             return self.override.then(self._eta, request, call)
-        answer = self._estimator.estimate(self._decode(self._eta_decoder, request.body), call)
+        answer = self._estimator.estimate(decoded(self._eta_decoder, request.body), call)
         if isinstance(answer, EtaResponse):
             return self._estimated(answer, call)
         return self._awaited(answer, call)
@@ -241,7 +242,7 @@ class Api:
 
     async def _record(self, request: Request, call: Call) -> Answer:
         check_type(request)
-        outcomes = self._decode(self._outcomes_decoder, request.body)
+        outcomes = decoded(self._outcomes_decoder, request.body)
         return Answer(200, self._encode(await self._outcomes.record(outcomes, call)))
 
     def _health(self, _request: Request, _call: Call) -> Answer:
@@ -264,10 +265,3 @@ class Api:
     def _static(body: bytes, content_type: bytes) -> Handler:
         answer = Answer(200, body, content_type)
         return lambda _request, _call: answer
-
-    @staticmethod
-    def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise decode_error(error, body) from None

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +26,9 @@ from adapters.tokens import Tokens
 from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import ETA_SCHEMA, LOOKUPS, STATISTICS_TTL_S, VIEWS
+from contracts.messages import Outcome
 from contracts.predictions import SegmentHead
+from contracts.rides import DriverFeed
 from contracts.schema import Floats
 from serving.admission import Admission
 from serving.api import Api, Exposition
@@ -34,9 +36,12 @@ from serving.arm_override import ArmOverride
 from serving.artifacts import LoadedModel, load_artifact
 from serving.bearer import Holder
 from serving.cached_rows import CachedRows, CachePolicy
+from serving.dispatch_http import DispatchHttp
+from serving.dispatching import Dispatching, Inside, compose_dispatch
 from serving.eta import EtaService
 from serving.features import FeatureReader
 from serving.grpc_api import GrpcApi
+from serving.grpc_dispatch import SERVICE, GrpcDispatch
 from serving.inference import InferenceService
 from serving.invalidation import InvalidationListener
 from serving.metric_cells import Family
@@ -66,6 +71,7 @@ class Replica:
     telemetry: Telemetry
     state: State
     log: PredictionLog
+    dispatch: Dispatching
     followers: tuple[Follower, ...]  # what runs beside requests, on their loop
     poll_s: float
     routes_thread: ThreadPoolExecutor  # of its own: a rollback does not queue behind hundreds of model calls
@@ -82,6 +88,7 @@ class Replica:
 
     def close(self) -> None:
         """Write what is left and let go of files and the database."""
+        self.dispatch.close()
         self.log.close()
         self.state.close()
 
@@ -98,10 +105,15 @@ class Replica:
                 _LOG.warning("no route table: %s", error)
 
 
-def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exposition] | None = None) -> Replica:
+def compose(
+    settings: Settings,
+    tier: Callable[[Callable[[], list[Family]]], Exposition] | None = None,
+    drivers: DriverFeed | None = None,
+) -> Replica:
     """Build a replica that can answer; raises where the route table's versions can't serve.
 
     `tier` makes the metrics of the whole tier from what gives this replica's own; without it there are only these.
+    `drivers` tells rides where drivers are; without it they are answered that nobody does.
     """
     state, telemetry, clock = State(settings.state), Telemetry(), SystemClock()
     artifacts = ArtifactStore(settings.artifacts)
@@ -149,10 +161,20 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         shadows=shadows,
     )
     inference, queue_s = InferenceService(routing, clock, log.append), settings.queue_ms / 1000
-    outcomes = Outcomes(state.add_outcomes, request_ids, clock)
+    dispatch = compose_dispatch(
+        settings, Inside(routing, CityTrips(), features, request_ids, telemetry, clock), drivers
+    )
+
+    def keep(outcomes: Sequence[Outcome], received_at: float) -> int:
+        dispatch.ended(outcomes, received_at)
+        return state.add_outcomes(outcomes, received_at)
+
+    outcomes = Outcomes(keep, request_ids, clock)
     exposition = tier(telemetry.snapshot) if tier else None
-    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition)
-    grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
+    routes = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
+    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition, more=routes)
+    rpcs = {SERVICE: GrpcDispatch(dispatch.dispatcher, dispatch.rides).rpcs()}
+    grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s, more=rpcs)
     followers: list[Follower] = [shadows.follow]
     if settings.redis_url:
         followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
@@ -169,6 +191,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         telemetry,
         state,
         log,
+        dispatch,
         tuple(followers),
         settings.route_poll_ms / 1000,
         ThreadPoolExecutor(1, "routes", os.sched_setaffinity, (0, os.sched_getaffinity(0))),

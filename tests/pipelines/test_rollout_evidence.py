@@ -63,9 +63,7 @@ class Traffic:
                 mirror = {"request_id": record.request_id, "version": 2, **self._candidate(actual + error)}
                 self.log.append(answered("shadow", at, **{**words, **mirror, "server_ms": 0.0}))
             ended = datetime.fromtimestamp(at + 30.0, UTC)
-            outcomes.append(
-                Outcome(request_id=record.request_id, id="a", event="completed", at=ended, actual_s=actual)
-            )
+            outcomes.append(Outcome(request_id=record.request_id, id="a", event="completed", at=ended, actual_s=actual))
         self.log.flush()
         self.state.add_outcomes(outcomes, start + 59.0)
         return self.world.tick(1).phase

@@ -135,9 +135,7 @@ def reported(draw: st.DrawFn) -> list[KeptOutcome]:
         )
     )
     times = st.sampled_from([NOW + 1, NOW + CUT_S, NOW + CUT_S + 1e-3])
-    return [
-        KeptOutcome("r", trip, event, 700.0 if event == "completed" else None, draw(times)) for trip, event in kept
-    ]
+    return [KeptOutcome("r", trip, event, 700.0 if event == "completed" else None, draw(times)) for trip, event in kept]
 
 
 @given(reported(), st.randoms(use_true_random=False))

@@ -57,9 +57,7 @@ def background(trips: TripVectors) -> Background:
     started = np.sort(np.random.default_rng(1).integers(0, 20 * 86_400, ROWS))
     excess = np.log(trips.duration_s) - typical_log_s(trips.context.distance_m)
     rng = np.random.default_rng(9)
-    queries = Queries(
-        *rng.integers(0, 4, (2, QUERIES)).astype(np.intp), np.sort(rng.integers(0, started[-1], QUERIES))
-    )
+    queries = Queries(*rng.integers(0, 4, (2, QUERIES)).astype(np.intp), np.sort(rng.integers(0, started[-1], QUERIES)))
 
     def neighbours(which: Flags) -> TripsAround:
         return Around(excess[which])
