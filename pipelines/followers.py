@@ -14,6 +14,7 @@ from pipelines.stream_metrics import Measured
 _LOG: Final = logging.getLogger(__name__)
 _BLOCK_S: Final = 1.0  # a poll waits so long for a message
 _LINGER_S: Final = 0.05  # messages that come one by one are taken together
+_FEW: Final = 500
 _LOOK_S: Final = 5.0  # from one look at the lag to the next
 _RETRY_S: Final = 0.5
 Work = Callable[[], None]
@@ -55,7 +56,7 @@ def follow(
         if away:
             _LOG.warning("%s: back", consumer.topic)
             away = False
-        if done:
+        if 0 < done < _FEW:
             stop.wait(_LINGER_S)
 
 

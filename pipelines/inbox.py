@@ -25,11 +25,6 @@ class Inbox(Generic[E]):
         self._begun: list[Message] = []  # polled, and not committed
         self.dead_letters = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether the batch is as large as one may be: there is more."""
-        return len(self._begun) >= _MOST
-
     def poll(self, timeout_s: float) -> None:
         """Wait for a batch, unless one is under way. Raises Unavailable."""
         self._begun = self._begun or self._messages.poll(_MOST, timeout_s)

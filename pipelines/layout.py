@@ -41,6 +41,11 @@ class Layout:
         return self.home / "predictions"
 
     @property
+    def outbox(self) -> Path:
+        """Events of this home's producers that the broker has yet to take."""
+        return self.home / "outbox.db"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking store and registry."""
         return f"sqlite:///{self.home.resolve() / 'mlflow.db'}"

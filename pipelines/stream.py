@@ -1,5 +1,6 @@
-"""The stack's consumer of events, until told to end: trips that ended go to the live features.
+"""The stack's consumers of events, until told to end.
 
+Trips that ended go to the live features, drivers' moves to their positions, and what waits in the outbox to the broker.
 Any number may run, on any machine: they share a group, and every effect may be repeated.
 """
 
@@ -17,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
+from adapters.driver_positions import DriverPositionWriter
 from adapters.invalidations import invalidations_stream
 from adapters.online_store import RedisOnlineStore
 from adapters.online_writer import RedisOnlineWriter
@@ -26,17 +28,22 @@ from adapters.streams import Stream
 from adapters.window_cells import RedisWindowCells
 from contracts.clock import SystemClock
 from contracts.errors import InvalidInput, TandemError, Unavailable
-from contracts.events import TRIPS_ENDED
+from contracts.events import DRIVERS_MOVED, TRIPS_ENDED
 from contracts.features import VIEWS
+from pipelines.driver_moves import DriverMoves, Locate
 from pipelines.followers import Follower, follow, run_all
+from pipelines.layout import Layout
 from pipelines.live_features import LiveFeatures, Outside
+from pipelines.outbox_sender import OutboxSender
 from pipelines.stream_metrics import COMPONENT, families
 from pipelines.trip_references import References
-from pipelines.zone_points import read_zone_rows, served_zones
+from pipelines.zone_points import ZoneRows, read_zone_rows, served_zones
 from serving.component_metrics import write_component
+from serving.places import Locator
 from serving.settings import Settings, load_settings
 
 GROUP: Final = "features"
+_TOPICS: Final = (TRIPS_ENDED, DRIVERS_MOVED)
 _SOCKETS: Final = "TANDEM_SOCKETS"  # the folder where the stack's processes meet, from the supervisor
 _LOG: Final = logging.getLogger(__name__)
 _REPORT_S: Final = 5.0
@@ -75,23 +82,40 @@ def _run(settings: Settings, stop: threading.Event) -> bool:
 @contextmanager
 def _consumers(settings: Settings, stop: threading.Event) -> Iterator[Sequence[Follower]]:
     """All consumers, on connections of their own; nothing where it is told to end before its server answers."""
-    url, zones = settings.redis_url, read_zone_rows(served_zones(settings.home)).zones()
+    url, rows = settings.redis_url, read_zone_rows(served_zones(settings.home))
+    clock, future_s = SystemClock(), settings.future_skew_s
     with ExitStack() as closing:
         stream = _stream(settings)
         closing.callback(stream.close)
-        trips = _when_there(lambda: stream.subscribe(TRIPS_ENDED, GROUP), stop)
-        if trips is None:
+        subscriptions = _when_there(lambda: [stream.subscribe(topic, GROUP) for topic in _TOPICS], stop)
+        if subscriptions is None:
             yield []
             return
-        closing.callback(trips.close)
+        for one in subscriptions:
+            closing.callback(one.close)
+        trips, moves = subscriptions
         outside = Outside(
             trips=trips,
             cells=RedisWindowCells(url),
             references=References(RedisOnlineStore(RedisPipe(url), VIEWS)),
-            writer=RedisOnlineWriter(url, VIEWS, future_s=settings.future_skew_s),
+            writer=RedisOnlineWriter(url, VIEWS, future_s=future_s),
             invalidations=invalidations_stream(url),
         )
-        yield [LiveFeatures(outside, zones, SystemClock(), future_s=settings.future_skew_s)]
+        yield [
+            LiveFeatures(outside, rows.zones(), clock, future_s=future_s),
+            DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
+            OutboxSender(Layout(settings.home).outbox, stream, clock, time.sleep),
+        ]
+
+
+def _locator(rows: ZoneRows) -> Locate:
+    locator = Locator(rows.zones(), rows.polygons)
+
+    def locate(lat: float, lon: float) -> str:
+        zone = locator.locate(lat, lon)
+        return "" if zone is None else rows.ids[zone]
+
+    return locate
 
 
 def _stream(settings: Settings) -> Stream:
