@@ -22,6 +22,9 @@ _OUTCOMES: Final[tuple[Outcome, ...]] = ("older", "same", "written")
 _DRIVERS: Final = f"{PROJECT}:{{drivers}}"  # in braces: one slot of a cluster
 _TIMES: Final = f"{_DRIVERS}:at"
 _ZONE: Final = f"{_DRIVERS}:zone:"
+MAX_AGE_S: Final = 120.0
+"""Whose last word is older may be anywhere by now."""
+
 _MICRO: Final = 1_000_000
 _AT_ONCE: Final = 1000  # drivers in one call: others wait meanwhile
 
@@ -116,7 +119,7 @@ class DriverPositionWriter:
 class RedisDriverPositions:
     """Reads them in one round trip, for who has an event loop; see DriverPositions."""
 
-    def __init__(self, pipe: RedisPipe, *, max_age_s: float, future_s: float = 60.0) -> None:
+    def __init__(self, pipe: RedisPipe, *, max_age_s: float = MAX_AGE_S, future_s: float = 60.0) -> None:
         self._pipe = pipe
         self._max_age_s, self._future_s = max_age_s, future_s
 

@@ -1,4 +1,4 @@
-"""Trips that ended, as they come, into the live views: read, add to cells, write rows, tell the caches, commit.
+"""Trips that ended, as they come, into the live views: read, log, add to cells, write rows, tell the caches, commit.
 
 Every effect may be repeated: cells know their trips, rows win by event time, so a consumer that is killed anywhere
 loses nothing and doubles nothing. Any number may share the group.
@@ -7,8 +7,9 @@ loses nothing and doubles nothing. Any number may share the group.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -16,15 +17,17 @@ import numpy as np
 from adapters.invalidations import publish_invalidations
 from adapters.online_writer import RedisOnlineWriter, Upsert
 from adapters.streams import Stream, Subscription
+from adapters.trip_log import TripLog
 from adapters.window_cells import RedisWindowCells
 from contracts.clock import Clock
+from contracts.counted_trips import CountedTrip
 from contracts.distance import haversine_m
 from contracts.errors import InvalidInput
 from contracts.events import TRIPS_ENDED, TripEnded
 from contracts.features import LIVE_VIEWS, VIEWS
 from contracts.trips import CITY
 from contracts.zones import Zones
-from feature_repo.live import GRID_US, KEPT_US, LONGEST_US, Addition, additions, grid_before, live_row
+from feature_repo.live import GRID_US, KEPT_US, LONGEST_US, additions, grid_before, live_row
 from feature_repo.trip_values import log_ratios, window_values
 from feature_repo.windows import MICRO
 from pipelines.inbox import Inbox
@@ -32,6 +35,7 @@ from pipelines.stream_metrics import Ages
 from pipelines.trip_references import References
 
 _REWRITE: Final = 6  # ticks after which rows are written that did not change: the store may have lost them
+_RESTORED_AT_ONCE: Final = 5000  # trips
 _UNSEEN: Final = 100_000
 _Key = tuple[str, str]
 
@@ -45,6 +49,8 @@ class Outside:
     references: References
     writer: RedisOnlineWriter
     invalidations: Stream
+    log: TripLog | None = None  # what the windows counted, to fill them again from
+    erased: Callable[[], None] = lambda: None  # the server lost what was in it: told once each time
 
 
 class LiveFeatures:
@@ -62,6 +68,7 @@ class LiveFeatures:
         self._shown: list[int] = []  # when trips ended that this step's rows show
         self._written: dict[_Key, tuple[int, int]] = {}
         self._tick_us, self._ticks = 0, 0
+        self._log_read = False
         self.topic = TRIPS_ENDED
         self.counts: Counter[str] = Counter()
         self.ages = Ages()  # from a trip's end to its rows
@@ -108,7 +115,11 @@ class LiveFeatures:
         if not timely:
             self.counts["too_late"] += len(trips)
             return
-        events = self._additions(timely)
+        counted = self._counted(timely)
+        if self._outside.log:
+            self._outside.log.append(counted)
+            self.counts["log_missed"] = self._outside.log.missed
+        events = additions(counted)
         new = self._outside.cells.add(events)
         self.counts["too_late"] += len(trips) - len(timely)
         self.counts["additions"] += new
@@ -118,23 +129,34 @@ class LiveFeatures:
             ended_us = _micros(trip)
             (self._shown if ended_us <= grid_before(now_us) else self._unseen).append(ended_us)
 
-    def _additions(self, trips: Sequence[TripEnded]) -> list[Addition]:
+    def _counted(self, trips: Sequence[TripEnded]) -> list[CountedTrip]:
         zones = self._zones
         names = [trip.pickup_zone for trip in trips], [trip.dropoff_zone for trip in trips]
         pickup, dropoff = map(zones.positions, names)
         distance_m = haversine_m(zones.lat[pickup], zones.lon[pickup], zones.lat[dropoff], zones.lon[dropoff])
         duration_s = np.array([trip.duration_s for trip in trips])
         ratios = log_ratios(duration_s, self._outside.references.of(*names, distance_m))
-        ended_us = np.array([_micros(trip) for trip in trips], dtype=np.int64)
-        values = window_values(ratios, distance_m, duration_s)
-        ids = [trip.trip_id for trip in trips]
-        return additions(ids, ended_us, pickup, dropoff, values=values, zones=zones)
+        values = window_values(ratios, distance_m, duration_s).tolist()
+        return [
+            CountedTrip(
+                trip.trip_id,
+                round(trip.pickup_at.timestamp() * MICRO),
+                _micros(trip),
+                trip.pickup_zone,
+                trip.dropoff_zone,
+                log_ratio,
+                speed,
+            )
+            for trip, (log_ratio, speed) in zip(trips, values, strict=True)
+        ]
 
     def _refresh(self, now_us: int) -> None:
         """Write the rows that changed: all keys' at each grid time, in between those of trips that came after it."""
         grid_us = grid_before(now_us)
         tick = grid_us > self._tick_us
-        if tick and self._ticks % _REWRITE == 0:
+        if tick:
+            self._fill_again(now_us)
+        if tick and (self._ticks % _REWRITE == 0 or self._rows_are_gone()):
             self._written.clear()
         keys = self._keys if tick else tuple(self._late)
         if keys:
@@ -148,6 +170,28 @@ class LiveFeatures:
         visible = self._clock.now()
         self.ages.add([visible - ended / MICRO for ended in self._shown])
         self._shown.clear()
+
+    def _fill_again(self, now_us: int) -> None:
+        """Bring the cells of the last hours back from the log, where the server has lost them or never had them."""
+        log, cells = self._outside.log, self._outside.cells
+        if log is None or not log.id or cells.marked(log.id):
+            self._log_read = log is not None
+            return
+        lost, restored = self._log_read, 0
+        trips = log.since(now_us - KEPT_US)
+        while some := list(islice(trips, _RESTORED_AT_ONCE)):
+            restored += cells.add(additions([trip for trip in some if {*trip[3:5]} <= self._zones.index.keys()]))
+        cells.mark(log.id)
+        self._log_read = True
+        self.counts["additions_restored"] += restored
+        self._written.clear()
+        if lost:
+            self._outside.erased()
+
+    def _rows_are_gone(self) -> bool:
+        """Whether the store has less than what was written: whoever filled it anew emptied it first."""
+        event_us, _ = self._written.get(self._keys[0], (0, 0))
+        return event_us > self._outside.writer.stored_us(self._views["city"], CITY)
 
     def _write(self, keys: Sequence[_Key], now_us: int) -> None:
         rows: list[tuple[_Key, Upsert]] = []

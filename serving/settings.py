@@ -72,6 +72,9 @@ class Settings:
     predictions_mb: int = _setting(
         20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
     )
+    live_history_days: int = _setting(
+        30, "how long the history of live features is kept for training, in days", low=1, high=3650
+    )
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 
     @property
