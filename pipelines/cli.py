@@ -19,6 +19,7 @@ from contracts.errors import InvalidInput, TandemError
 from pipelines.report import render
 
 MAX_SEED = 2**31 - 1  # LightGBM's
+MAX_SECONDS = 1e6
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -95,12 +96,23 @@ def _parser() -> argparse.ArgumentParser:
     publish = verb("publish", _publish, "Verify a registered version and put it into the artifact store.")
     publish.add_argument("--version", type=_positive, required=True, metavar="N")
 
-    replay = verb("replay", _replay, "Answer one logged request again and compare.")
+    replay = verb("replay", _replay, "Answer one logged request again and compare; or send recorded traffic.")
     again = replay.add_mutually_exclusive_group(required=True)
     again.add_argument("--request", metavar="ID", help="the request_id of an answer")
+    again.add_argument("--trips", type=Path, metavar="FILE", help="recorded trips, with their outcomes and ends")
     replay.add_argument(
-        "--version", type=_positive, metavar="N", help="by this version (default: the one that answered)"
+        "--version", type=_positive, metavar="N", help="a request by this version (default: the one that answered)"
     )
+    replay.add_argument("--rate", type=_rate, default=1.0, metavar="Nx", help="trips at so many times the peak")
+    replay.add_argument(
+        "--peak",
+        type=_seconds,
+        default=300.0,
+        metavar="PER_S",
+        help="requests/s of the recording's busiest quarter of an hour at 1x (default: %(default)g)",
+    )
+    replay.add_argument("--for", type=_seconds, dest="seconds", metavar="S", help="stop asking after so many seconds")
+    replay.add_argument("--wait", action="store_true", help="stay until the last trip has ended, up to 2 h more")
 
     up = verb("up", _up, "Start the serving stack; on a fresh machine bring trips in and train first.")
     up.add_argument("--foreground", action="store_true", help="stay in the terminal; Ctrl-C stops the stack")
@@ -115,6 +127,17 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a positive number")
     return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is not over 0 and up to {MAX_SECONDS:g}")
+    return value
+
+
+def _rate(text: str) -> float:
+    return _seconds(text.removesuffix("x"))
 
 
 def _seed(text: str) -> int:
@@ -176,7 +199,10 @@ def _publish(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _replay(a: argparse.Namespace) -> dict[str, Any]:
-    return _run("replay", "replay_request", a.home, a.request, version=a.version)
+    if a.request is not None:
+        return _run("replay", "replay_request", a.home, a.request, version=a.version)
+    how = {"rate": a.rate, "peak": a.peak, "seconds": a.seconds, "wait": a.wait}
+    return _run("replay_trips", "replay_trips", a.home, a.trips, **how, progress=_progress())
 
 
 def _up(a: argparse.Namespace) -> dict[str, Any]:

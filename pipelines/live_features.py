@@ -22,7 +22,7 @@ from adapters.window_cells import RedisWindowCells
 from contracts.clock import Clock
 from contracts.counted_trips import CountedTrip
 from contracts.distance import haversine_m
-from contracts.errors import InvalidInput
+from contracts.errors import InvalidInput, Unavailable
 from contracts.events import TRIPS_ENDED, TripEnded
 from contracts.features import LIVE_VIEWS, VIEWS
 from contracts.trips import CITY
@@ -51,6 +51,7 @@ class Outside:
     invalidations: Stream
     log: TripLog | None = None  # what the windows counted, to fill them again from
     erased: Callable[[], None] = lambda: None  # the server lost what was in it: told once each time
+    filled: Callable[[], bool] = lambda: True  # whether it has the statistics that trips are compared with
 
 
 class LiveFeatures:
@@ -68,7 +69,7 @@ class LiveFeatures:
         self._shown: list[int] = []  # when trips ended that this step's rows show
         self._written: dict[_Key, tuple[int, int]] = {}
         self._tick_us, self._ticks = 0, 0
-        self._log_read = False
+        self._marked = False  # the server is known to have had what the log holds
         self.topic = TRIPS_ENDED
         self.counts: Counter[str] = Counter()
         self.ages = Ages()  # from a trip's end to its rows
@@ -80,6 +81,7 @@ class LiveFeatures:
         """
         self._inbox.poll(timeout_s)
         now_us = round(self._clock.now() * MICRO)
+        self._fill_again(now_us)
         trips = self._inbox.read(now_us / MICRO)
         self.counts["dead_letters"] = self._inbox.dead_letters
         self._add(trips, now_us)
@@ -115,6 +117,9 @@ class LiveFeatures:
         if not timely:
             self.counts["too_late"] += len(trips)
             return
+        if not self._outside.filled():
+            why = "the pair statistics that trips are compared with are not there yet"
+            raise Unavailable("online store", "not_filled", why)
         counted = self._counted(timely)
         if self._outside.log:
             self._outside.log.append(counted)
@@ -154,8 +159,6 @@ class LiveFeatures:
         """Write the rows that changed: all keys' at each grid time, in between those of trips that came after it."""
         grid_us = grid_before(now_us)
         tick = grid_us > self._tick_us
-        if tick:
-            self._fill_again(now_us)
         if tick and (self._ticks % _REWRITE == 0 or self._rows_are_gone()):
             self._written.clear()
         keys = self._keys if tick else tuple(self._late)
@@ -174,19 +177,20 @@ class LiveFeatures:
     def _fill_again(self, now_us: int) -> None:
         """Bring the cells of the last hours back from the log, where the server has lost them or never had them."""
         log, cells = self._outside.log, self._outside.cells
-        if log is None or not log.id or cells.marked(log.id):
-            self._log_read = log is not None
+        if log is None or not log.id:
             return
-        lost, restored = self._log_read, 0
-        trips = log.since(now_us - KEPT_US)
-        while some := list(islice(trips, _RESTORED_AT_ONCE)):
-            restored += cells.add(additions([trip for trip in some if {*trip[3:5]} <= self._zones.index.keys()]))
-        cells.mark(log.id)
-        self._log_read = True
-        self.counts["additions_restored"] += restored
-        self._written.clear()
-        if lost:
-            self._outside.erased()
+        if not cells.marked(log.id):
+            lost, trips = self._marked, log.since(now_us - KEPT_US)
+            while some := list(islice(trips, _RESTORED_AT_ONCE)):
+                known = [trip for trip in some if {trip.pickup_zone, trip.dropoff_zone} <= self._zones.index.keys()]
+                self.counts["additions_restored"] += cells.add(additions(known))
+            cells.mark(log.id)
+            self._written.clear()
+            self._tick_us = 0  # all rows are due
+            if lost:
+                self.counts["erasures"] += 1
+                self._outside.erased()
+        self._marked = True
 
     def _rows_are_gone(self) -> bool:
         """Whether the store has less than what was written: whoever filled it anew emptied it first."""

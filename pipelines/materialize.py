@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ from feature_repo.history import (
     zone_hour_table,
 )
 from feature_repo.history_files import history_of
-from feature_repo.online import empty_online
+from feature_repo.online import empty_online, mark_filled
 from feature_repo.windows import MICRO
 from pipelines.feature_tables import feature_tables
 from pipelines.layout import Layout
@@ -97,8 +98,15 @@ def check_built_for(home: Path, manifest: ModelManifest) -> None:
         raise DataRefused(str(layout.features), f"{detail}; {mend}")
 
 
-def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
-    """Fill the online store anew with each key's latest values at `as_of` that are not over their view's TTL by then.
+def materialize(
+    home: Path,
+    store: Any,
+    as_of: datetime,
+    *,
+    anew: bool = True,
+    written: Callable[[str, list[str]], None] = lambda _, __: None,
+) -> dict[str, Any]:
+    """Fill the online store with each key's latest values at `as_of` that are not over their view's TTL by then.
 
     What it held before goes: Feast keeps a row whose event time is not older, even where the data is another.
 
@@ -109,6 +117,8 @@ def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
         home: TANDEM_HOME, with the tables of `build`.
         store: Feast's, from `open_store`.
         as_of: a moment with an offset.
+        anew: whether the store is emptied first; False where it has lost its rows, and others write to it already.
+        written: told the entity and the keys of rows, some at a time, once they are there.
 
     Returns:
         Rows written by view, days that the recording was moved on by, seconds. Raises NotFound without tables.
@@ -123,16 +133,20 @@ def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
     with duckdb.connect() as connection:
         ended_us = max(_last_event_us(connection, table) for table in sources)
         shift_us = max(now_us - ended_us, 0) // _WEEK_US * _WEEK_US
-        empty_online(store)
-        written = {}
+        if anew:
+            empty_online(store)
+        counts = {}
         for table in sources:
             latest = _latest(connection, table, now_us - shift_us)
             latest[EVENT_TIME] = latest[EVENT_TIME].dt.tz_convert("UTC") + pd.Timedelta(shift_us, unit="us")
             for start in range(0, len(latest), _WRITE_ROWS):
-                store.write_to_online_store(table.view.name, latest.iloc[start : start + _WRITE_ROWS])
-            written[table.view.name] = len(latest)
+                some = latest.iloc[start : start + _WRITE_ROWS]
+                store.write_to_online_store(table.view.name, some)
+                written(table.view.entity, some[table.view.entity].tolist())
+            counts[table.view.name] = len(latest)
+        mark_filled(store)
     days = shift_us // (DAY_S * MICRO)
-    return {"rows": written, "shifted_days": days, "seconds": round(time.monotonic() - began, 1)}
+    return {"rows": counts, "shifted_days": days, "seconds": round(time.monotonic() - began, 1)}
 
 
 def _last_event_us(connection: duckdb.DuckDBPyConnection, table: FeatureTable) -> int:

@@ -1,7 +1,7 @@
-"""The stack's consumers of events, until told to end.
+"""The stack's followers of events, until told to end.
 
-Trips that ended go to the live features, drivers' moves to their positions, and what waits in the outbox to the broker.
-Any number may run, on any machine: they share a group, and every effect may be repeated.
+Trips that ended go to the live features, drivers' moves to their positions, what waits in the outbox to the broker, and
+the prediction log to its topic. Any number may run, on any machine: they share a group, and effects may be repeated.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -23,18 +23,23 @@ from adapters.invalidations import invalidations_stream
 from adapters.online_store import RedisOnlineStore
 from adapters.online_writer import RedisOnlineWriter
 from adapters.redis_pipe import RedisPipe
-from adapters.redis_stream import RedisStream
+from adapters.redis_stream import RedisStream, RedisStreamPolicy
 from adapters.streams import Stream
+from adapters.trip_log import TripLog, logged_hours
 from adapters.window_cells import RedisWindowCells
 from contracts.clock import SystemClock
 from contracts.errors import InvalidInput, TandemError, Unavailable
 from contracts.events import DRIVERS_MOVED, TRIPS_ENDED
 from contracts.features import VIEWS
+from pipelines.chores import Asked, Chore, Hourly
 from pipelines.driver_moves import DriverMoves, Locate
 from pipelines.followers import Follower, follow, run_all
 from pipelines.layout import Layout
 from pipelines.live_features import LiveFeatures, Outside
 from pipelines.outbox_sender import OutboxSender
+from pipelines.prediction_topic import PredictionTopic
+from pipelines.published import forget_published
+from pipelines.statistics_there import StatisticsThere
 from pipelines.stream_metrics import COMPONENT, families
 from pipelines.trip_references import References
 from pipelines.zone_points import ZoneRows, read_zone_rows, served_zones
@@ -46,10 +51,12 @@ GROUP: Final = "features"
 _TOPICS: Final = (TRIPS_ENDED, DRIVERS_MOVED)
 _SOCKETS: Final = "TANDEM_SOCKETS"  # the folder where the stack's processes meet, from the supervisor
 _LOG: Final = logging.getLogger(__name__)
-_REPORT_S: Final = 5.0
-_LOG_REPORTS: Final = 12  # reports from one line in the log to the next
+_LOOK_S: Final = 1.0
+_LOOKS_A_REPORT: Final = 5
+_LOOKS_A_LINE: Final = 60  # in the log
 _RETRY_S: Final = 0.5
 _NICENESS: Final = 5  # answering comes first
+_IDLE_NICENESS: Final = 19  # and what nobody waits for last
 T = TypeVar("T")
 
 
@@ -72,40 +79,74 @@ def _run(settings: Settings, stop: threading.Event) -> bool:
         raise InvalidInput(
             "TANDEM_REDIS_URL", "is empty, must be the online store's; the stack tells it its components"
         )
-    clock = SystemClock()
-    with _consumers(settings, stop) as consumers:
-        lags: dict[str, int] = {}
-        works = [lambda one=one: follow(one, stop, clock, lags) for one in consumers]
-        return run_all(works, stop, _Reporter(consumers, lags), every_s=_REPORT_S)
-
-
-@contextmanager
-def _consumers(settings: Settings, stop: threading.Event) -> Iterator[Sequence[Follower]]:
-    """All consumers, on connections of their own; nothing where it is told to end before its server answers."""
-    url, rows = settings.redis_url, read_zone_rows(served_zones(settings.home))
-    clock, future_s = SystemClock(), settings.future_skew_s
+    refill = Asked()
+    trips = Layout(settings.home).counted_trips
+    chores = [
+        Chore("pipelines.refill", refill),
+        Chore("pipelines.live_history", Hourly(lambda: bool(logged_hours(trips)), began=time.time())),
+    ]
+    clock, lags = SystemClock(), dict[str, int]()
     with ExitStack() as closing:
-        stream = _stream(settings)
-        closing.callback(stream.close)
-        subscriptions = _when_there(lambda: [stream.subscribe(topic, GROUP) for topic in _TOPICS], stop)
-        if subscriptions is None:
-            yield []
-            return
-        for one in subscriptions:
-            closing.callback(one.close)
-        trips, moves = subscriptions
-        outside = Outside(
-            trips=trips,
-            cells=RedisWindowCells(url),
-            references=References(RedisOnlineStore(RedisPipe(url), VIEWS)),
-            writer=RedisOnlineWriter(url, VIEWS, future_s=future_s),
-            invalidations=invalidations_stream(url),
-        )
-        yield [
-            LiveFeatures(outside, rows.zones(), clock, future_s=future_s),
-            DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
-            OutboxSender(Layout(settings.home).outbox, stream, clock, time.sleep),
-        ]
+        followers = _followers(settings, stop, refill.ask, closing)
+        works = [lambda one=one: _follow(one, stop, lags) for one in followers]
+        for chore in chores:
+            closing.callback(chore.stop)
+        looks = _Looks(followers, lags, chores, clock)
+        return run_all(works, stop, looks, every_s=_LOOK_S)
+
+
+def _follow(one: Follower, stop: threading.Event, lags: dict[str, int]) -> None:
+    if isinstance(one, PredictionTopic):  # on Linux a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _IDLE_NICENESS)
+    follow(one, stop, SystemClock(), lags)
+
+
+def _followers(
+    settings: Settings, stop: threading.Event, ask: Callable[[], None], closing: ExitStack
+) -> Sequence[Follower]:
+    """All of them, on connections of their own; none where it is told to end before the server answers."""
+    url, layout, rows = settings.redis_url, Layout(settings.home), read_zone_rows(served_zones(settings.home))
+    clock, future_s = SystemClock(), settings.future_skew_s
+    stream = _stream(settings)
+    closing.callback(stream.close)
+    subscriptions = _when_there(lambda: [stream.subscribe(topic, GROUP) for topic in _TOPICS], stop)
+    if subscriptions is None:
+        return []
+    for one in subscriptions:
+        closing.callback(one.close)
+    trips, moves = subscriptions
+    writer, log = RedisOnlineWriter(url, VIEWS, future_s=future_s), TripLog(layout.counted_trips, clock)
+    closing.callback(log.close)
+    outside = Outside(
+        trips=trips,
+        cells=RedisWindowCells(url),
+        references=References(RedisOnlineStore(RedisPipe(url), VIEWS)),
+        writer=writer,
+        invalidations=invalidations_stream(url),
+        log=log,
+        erased=ask,
+        filled=StatisticsThere(layout.features, writer, ask, clock),
+    )
+    found: list[Follower] = [
+        LiveFeatures(outside, rows.zones(), clock, future_s=future_s),
+        DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
+        OutboxSender(layout.outbox, stream, clock, time.sleep),
+    ]
+    if settings.predictions_topic_len:
+        bounded = RedisStream(url, RedisStreamPolicy(max_len=settings.predictions_topic_len))
+        target = stream if settings.kafka_bootstrap else bounded
+        found.append(PredictionTopic(layout.predictions, target, clock, time.sleep))
+    else:
+        forget_published(layout.predictions)
+    return found
+
+
+def _stream(settings: Settings) -> Stream:
+    if not settings.kafka_bootstrap:
+        return RedisStream(settings.redis_url)
+    from adapters.kafka_stream import KafkaStream  # noqa: PLC0415 - librdkafka is for who has a broker
+
+    return KafkaStream(settings.kafka_bootstrap)
 
 
 def _locator(rows: ZoneRows) -> Locate:
@@ -116,14 +157,6 @@ def _locator(rows: ZoneRows) -> Locate:
         return "" if zone is None else rows.ids[zone]
 
     return locate
-
-
-def _stream(settings: Settings) -> Stream:
-    if not settings.kafka_bootstrap:
-        return RedisStream(settings.redis_url)
-    from adapters.kafka_stream import KafkaStream  # noqa: PLC0415 - librdkafka is for who has a broker
-
-    return KafkaStream(settings.kafka_bootstrap)
 
 
 def _when_there(make: Callable[[], T], stop: threading.Event) -> T | None:
@@ -137,22 +170,27 @@ def _when_there(make: Callable[[], T], stop: threading.Event) -> T | None:
     return None
 
 
-class _Reporter:
-    """Writes the consumers' metrics where the replicas find them, and now and then a line to the log."""
+class _Looks:
+    """Once a second: chores that are due; now and then the metrics where the replicas find them, and a line in the log."""
 
-    def __init__(self, consumers: Sequence[Follower], lags: dict[str, int]) -> None:
-        self._consumers, self._lags = consumers, lags
+    def __init__(
+        self, followers: Sequence[Follower], lags: dict[str, int], chores: Sequence[Chore], clock: SystemClock
+    ) -> None:
+        self._followers, self._lags, self._chores, self._clock = followers, lags, chores, clock
         self._folder = os.environ.get(_SOCKETS)
-        self._reports = 0
+        self._looks = 0
 
     def __call__(self) -> None:
-        if self._folder:
-            write_component(Path(self._folder), COMPONENT, families(self._consumers, self._lags, time.time()))
-        self._reports += 1
-        if self._reports % _LOG_REPORTS == 0:
+        now = self._clock.now()
+        for chore in self._chores:
+            chore.look(now)
+        if self._folder and self._looks % _LOOKS_A_REPORT == 0:
+            write_component(Path(self._folder), COMPONENT, families(self._followers, self._lags, now))
+        self._looks += 1
+        if self._looks % _LOOKS_A_LINE == 0:
             told = {
                 one.topic: {**one.counts, "lag": self._lags.get(one.topic), "visible_s": one.ages.quantiles()}
-                for one in self._consumers
+                for one in self._followers
             }
             _LOG.info("%s", json.dumps(told))
 

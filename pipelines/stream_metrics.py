@@ -17,7 +17,7 @@ COMPONENT: Final = "stream"
 _BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 30.0, 60.0, 300.0)
 _RECENT: Final = 10_000
 _QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "max": 1.0}
-_LAG: Final = "tandem_stream_lag_messages"
+_LAG: Final = "tandem_stream_lag"
 _MESSAGES: Final = "tandem_stream_messages_total"
 _VISIBLE: Final = "tandem_stream_recent_visible_seconds"
 _AGES: Final = "tandem_stream_visible_seconds"
@@ -72,7 +72,7 @@ def families(consumers: Sequence[Measured], lags: Mapping[str, int], now: float)
     return [
         _family(_MESSAGES, "Messages committed and put aside", "counter", ("topic", "result"), messages),
         _family("tandem_stream_effects_total", "What messages did", "counter", ("topic", "effect"), effects),
-        _family(_LAG, "Messages that no consumer has committed", "gauge", ("topic",), behind),
+        _family(_LAG, "Messages not committed; of predictions, bytes of the log not published", "gauge", ("topic",), behind),
         Family(
             "tandem_stream_visible_seconds", "From events to their effects", "histogram", ("topic",), _BOUNDS, visible
         ),

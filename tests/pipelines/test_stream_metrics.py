@@ -34,7 +34,7 @@ def test_every_count_is_told_by_topic(tmp_path: Path) -> None:
     assert found["tandem_stream_messages_total", "result=dead_letter", of] == 2
     assert found["tandem_stream_messages_total", "result=done", "topic=drivers.moved"] == 3
     assert found["tandem_stream_effects_total", "effect=rows_written", of] == 5
-    assert found["tandem_stream_lag_messages", of] == 4
+    assert found["tandem_stream_lag", of] == 4
     assert found["tandem_stream_visible_seconds_count", of] == 3
     assert found["tandem_stream_visible_seconds_sum", of] == 407.2
     assert found["tandem_stream_visible_seconds_bucket", "le=0.25", of] == 1
