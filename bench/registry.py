@@ -12,9 +12,10 @@ from bench.suites import (
     overload,
     server_time,
     store_outage,
+    streams,
 )
 
 SUITES: dict[str, Suite] = {
     module.SUITE.name: module.SUITE
-    for module in (features, server_time, model_time, batching, overload, store_outage, memory, adr_data_plane)
+    for module in (features, server_time, model_time, batching, overload, store_outage, streams, memory, adr_data_plane)
 }
