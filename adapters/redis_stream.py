@@ -83,6 +83,11 @@ class RedisStream:
         subscription.join()
         return subscription
 
+    def wanted(self, topic: str) -> bool:
+        """Whether any group reads a topic. Raises Unavailable."""
+        with _available():
+            return bool(self._redis.exists(topic) and self._redis.xinfo_groups(topic))
+
     def close(self) -> None:
         """See Stream."""
         self._redis.close()

@@ -72,8 +72,8 @@ class TripLog:
             self.close()
 
     def since(self, first_us: int) -> Iterator[CountedTrip]:
-        """Trips that ended from a moment on, each once."""
-        return read_trips(self._folder, first_us, round(self._clock.now() * 1_000_000) + _HOUR_US)
+        """Trips that ended from a moment on; one may be there twice."""
+        return _trips(self._folder, first_us, round(self._clock.now() * 1_000_000) + _HOUR_US)
 
     def close(self) -> None:
         """Let the files go."""
@@ -111,6 +111,13 @@ class TripLog:
 def read_trips(folder: Path, first_us: int, last_us: int) -> Iterator[CountedTrip]:
     """Trips that ended from one moment on and up to another, each once; lines that can't be read are passed over."""
     seen: set[tuple[str, int]] = set()
+    for trip in _trips(folder, first_us, last_us):
+        if (trip.trip_id, trip.ended_us) not in seen:
+            seen.add((trip.trip_id, trip.ended_us))
+            yield trip
+
+
+def _trips(folder: Path, first_us: int, last_us: int) -> Iterator[CountedTrip]:
     for hour in range(first_us // _HOUR_US, last_us // _HOUR_US + 1):
         try:
             file = (folder / _name(hour)).open("rb")
@@ -122,8 +129,7 @@ def read_trips(folder: Path, first_us: int, last_us: int) -> Iterator[CountedTri
                     trip = _DECODE(line)
                 except msgspec.MsgspecError:
                     continue
-                if first_us <= trip.ended_us <= last_us and (trip.trip_id, trip.ended_us) not in seen:
-                    seen.add((trip.trip_id, trip.ended_us))
+                if first_us <= trip.ended_us <= last_us:
                     yield trip
 
 

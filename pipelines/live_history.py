@@ -48,9 +48,16 @@ def compact(home: Path, now_us: int, *, keep_days: int) -> dict[str, Any]:
     """Write the rows of every hour that is due, then forget trips that no window needs and files over the age.
 
     An hour has the rows after its start and up to its end, which hold trips of the hour before as well. Killed
-    anywhere, the next call writes the same files.
+    anywhere, the next call writes the same files. A home without feature tables has no offline store to write to: its
+    log waits for one until it is over the age.
     """
     layout, done = Layout(home), {"hours": 0, "rows": 0, "expired": 0}
+    for hour in logged_hours(layout.counted_trips):
+        if hour * HOUR_US + keep_days * _DAY_US < now_us:
+            forget_hour(layout.counted_trips, hour)
+            done["expired"] += 1
+    if not layout.features.is_dir():
+        return done
     due = due_hours(layout.counted_trips, now_us)
     # What follows the last trip is written, too: windows that empty. So the hour after each counts as one of them.
     settled = {hour + 1 for hour in due if (hour + 2) * HOUR_US + SETTLED_US <= now_us}
@@ -66,6 +73,14 @@ def compact(home: Path, now_us: int, *, keep_days: int) -> dict[str, Any]:
             path.unlink()
             done["expired"] += 1
     return done
+
+
+def drop_hours(features: Path, until_us: int) -> int:
+    """Delete the hours that history, built anew from trips, reaches into; returns how many files."""
+    covered = [path for path in _files(features, "*") if _hour_of(path) * HOUR_US < until_us]
+    for path in covered:
+        path.unlink()
+    return len(covered)
 
 
 def hour_rows(trips: Sequence[CountedTrip], first_us: int, until_us: int) -> Iterator[tuple[str, pd.DataFrame]]:

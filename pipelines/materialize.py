@@ -35,6 +35,7 @@ from feature_repo.windows import MICRO
 from pipelines.feature_tables import feature_tables
 from pipelines.layout import Layout
 from pipelines.lineage import hashes
+from pipelines.live_history import drop_hours
 from training.dataset import FeatureTable
 
 BUILT_FROM: Final = "built_from.json"
@@ -46,7 +47,7 @@ _WEEK_US = 7 * DAY_S * MICRO
 def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
     """Write home/features/<view>.parquet from home/data/{trips,zones}.parquet, whose hashes go to built_from.json.
 
-    Each view appears whole, in place of the one before. Returns rows by view, trips and seconds. Raises NotFound where
+    Each view appears whole, in place of the one before and of the live hours that it reaches into. Returns rows by view, trips and seconds. Raises NotFound where
     there are no trips, DataRefused where the file holds none, NotFound for a zone that the city does not have.
     """
     layout, began = Layout(home), time.monotonic()
@@ -72,6 +73,7 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
         bar.update()
         record.unlink(missing_ok=True)
     record.write_text(json.dumps(built_from, indent=2) + "\n")
+    drop_hours(layout.features, int(ended.ended_us[-1]))
     rows_by_view = {name: table.rows for name, table in tables.items()}
     return {"trips": len(ended.pickup), "rows": rows_by_view, "seconds": round(time.monotonic() - began, 1)}
 

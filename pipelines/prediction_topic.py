@@ -1,7 +1,8 @@
 """Publishes the prediction log as it grows: from the segments on disk, so that no request waits for a broker.
 
 At least once: how far each segment is published stands in a file, which is written after the broker has taken the
-events. What a compaction takes before that, since the broker was away for an hour, is counted as missed.
+events. What a compaction takes before that, since the broker was away for an hour, is counted as missed. What nobody
+wants is passed over: on the embedded server it would cost memory and writing for no one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from contracts.events import encode_event
 from contracts.prediction_events import PREDICTIONS
 from contracts.predictions import SegmentHead
 from pipelines.prediction_events import events_of
-from pipelines.published import read_published, touch, write_published
+from pipelines.published import forget_published, read_published, touch, write_published
 from pipelines.stream_metrics import Ages
 
 _PART: Final = 1 << 18  # bytes of a segment in one step
@@ -42,8 +43,10 @@ class _Segment:
 class PredictionTopic:
     """Follows one folder, as one of the stream's followers."""
 
-    def __init__(self, folder: Path, stream: Stream, clock: Clock, sleep: Callable[[float], None]) -> None:
-        self._folder, self._stream = folder, stream
+    def __init__(
+        self, folder: Path, stream: Stream, wanted: Callable[[], bool], clock: Clock, sleep: Callable[[float], None]
+    ) -> None:
+        self._folder, self._stream, self._wanted = folder, stream, wanted
         self._clock, self._sleep = clock, sleep
         self._segments = {stem: _Segment(position) for stem, position in read_published(folder).items()}
         self._noted = False
@@ -57,7 +60,14 @@ class PredictionTopic:
             self._sleep(timeout_s)
             return 0
         try:
-            for path in self._look():
+            found = self._look()
+            if not self._wanted():
+                self._pass_over()
+                self._sleep(timeout_s)
+                return 0
+            if not self._noted:
+                self._note()
+            for path in found:
                 segment = self._segments[path.stem]
                 if segment.position < segment.size and (done := self._publish(path, segment)) is not None:
                     return done
@@ -86,9 +96,17 @@ class PredictionTopic:
         for stem in gone:
             segment = self._segments.pop(stem)
             self.counts["missed_bytes"] += max(segment.size - segment.position, 0)
-        if gone or not self._noted:
+        if gone and self._noted:
             self._note()
         return found
+
+    def _pass_over(self) -> None:
+        """Who comes later gets what comes later; no segment waits for anybody."""
+        for segment in self._segments.values():
+            segment.position = segment.size
+        if self._noted:
+            forget_published(self._folder)
+            self._noted = False
 
     def _publish(self, path: Path, segment: _Segment) -> int | None:
         """Publish some whole records of a segment; None where it has no more of them now."""

@@ -36,8 +36,10 @@ PEAK: Final = 300.0
 """Requests per second in the busiest quarter of an hour, at a rate of 1."""
 
 _ENDS_S: Final = 0.5  # from one look for trips that ended to the next
-_ETA, _OUTCOMES: Final = "/v1/eta", "/v1/outcomes"
-_CONNECTIONS, _OUTCOME_CONNECTIONS: Final = 128, 4
+_ETA: Final = "/v1/eta"
+_OUTCOMES: Final = "/v1/outcomes"
+_CONNECTIONS: Final = 128
+_OUTCOME_CONNECTIONS: Final = 4
 _OK: Final = 200
 _QUANTILES: Final = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99, "max_ms": 100}
 

@@ -31,6 +31,7 @@ from contracts.clock import SystemClock
 from contracts.errors import InvalidInput, TandemError, Unavailable
 from contracts.events import DRIVERS_MOVED, TRIPS_ENDED
 from contracts.features import VIEWS
+from contracts.prediction_events import PREDICTIONS
 from pipelines.chores import Asked, Chore, Hourly
 from pipelines.driver_moves import DriverMoves, Locate
 from pipelines.followers import Follower, follow, run_all
@@ -38,7 +39,6 @@ from pipelines.layout import Layout
 from pipelines.live_features import LiveFeatures, Outside
 from pipelines.outbox_sender import OutboxSender
 from pipelines.prediction_topic import PredictionTopic
-from pipelines.published import forget_published
 from pipelines.statistics_there import StatisticsThere
 from pipelines.stream_metrics import COMPONENT, families
 from pipelines.trip_references import References
@@ -127,18 +127,21 @@ def _followers(
         erased=ask,
         filled=StatisticsThere(layout.features, writer, ask, clock),
     )
-    found: list[Follower] = [
+    followers: list[Follower] = [
         LiveFeatures(outside, rows.zones(), clock, future_s=future_s),
         DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
         OutboxSender(layout.outbox, stream, clock, time.sleep),
     ]
-    if settings.predictions_topic_len:
-        bounded = RedisStream(url, RedisStreamPolicy(max_len=settings.predictions_topic_len))
-        target = stream if settings.kafka_bootstrap else bounded
-        found.append(PredictionTopic(layout.predictions, target, clock, time.sleep))
-    else:
-        forget_published(layout.predictions)
-    return found
+    return [*followers, _predictions(settings, stream, closing)]
+
+
+def _predictions(settings: Settings, stream: Stream, closing: ExitStack) -> PredictionTopic:
+    folder, clock = Layout(settings.home).predictions, SystemClock()
+    if settings.kafka_bootstrap:
+        return PredictionTopic(folder, stream, lambda: True, clock, time.sleep)
+    bounded = RedisStream(settings.redis_url, RedisStreamPolicy(max_len=settings.predictions_topic_len))
+    closing.callback(bounded.close)
+    return PredictionTopic(folder, bounded, lambda: bounded.wanted(PREDICTIONS), clock, time.sleep)
 
 
 def _stream(settings: Settings) -> Stream:

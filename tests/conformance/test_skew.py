@@ -122,6 +122,7 @@ def test_a_day_is_the_same_online_offline_and_in_history(valkey: EmbeddedValkey,
     topic = f"trips.ended.{uuid.uuid4().hex[:8]}"
     of = outside(valkey.socket_url, topic, stream)
     layout = Layout(tmp_path / "live")
+    layout.features.mkdir(parents=True)
     object.__setattr__(of, "log", TripLog(layout.counted_trips, now))
     features = live_features(of, day.zones, now)
     differ = compared = sent = told = 0

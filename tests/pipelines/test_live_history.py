@@ -65,8 +65,7 @@ def test_live_hours_are_the_rows_of_history(tmp_path: Path) -> None:
     layout = home_of(tmp_path, frame)
     trips = counted(frame)
     last_us = max(trip.ended_us for trip in trips)
-    log, clock = None, FakeClock()
-    log = TripLog(layout.counted_trips, clock)
+    log = TripLog(layout.counted_trips, FakeClock())
     pending = sorted(trips, key=lambda trip: trip.ended_us)
     now_us = pending[0].ended_us // HOUR_US * HOUR_US
     while now_us < last_us + 6 * HOUR_US:
@@ -104,13 +103,31 @@ def test_training_sees_what_was_served_after_its_history(tmp_path: Path) -> None
     assert joined["city.count_60m"].gt(0).any()
 
 
+def test_history_built_anew_takes_the_place_of_live_hours(tmp_path: Path) -> None:
+    """Of those that it reaches into; the later ones stay."""
+    frame = some_trips(400, days=1, seed=4)
+    cut = frame["dropoff_at"].quantile(0.5)
+    layout = home_of(tmp_path, frame[frame["dropoff_at"] <= cut])
+    log = TripLog(layout.counted_trips, FakeClock())
+    log.append(counted(frame))
+    compact(tmp_path, round(frame["dropoff_at"].max().timestamp() * MICRO) + 6 * HOUR_US, keep_days=30)
+    before = len(list(layout.features.glob("city_live.2*.parquet")))
+    build(tmp_path)
+    kept = sorted(path.name.split(".")[1] for path in layout.features.glob("city_live.2*.parquet"))
+    assert 0 < len(kept) < before
+    assert kept[0] > f"{cut:%Y-%m-%dT%H}"
+
+
 def test_old_hours_go(tmp_path: Path) -> None:
-    """Beyond the age, whole files; a pass that is repeated does nothing."""
+    """Beyond the age, whole files; a pass that is repeated does nothing; without an offline store the log waits."""
     layout = Layout(tmp_path)
     log = TripLog(layout.counted_trips, FakeClock())
     trips = counted(some_trips(50, days=0.2))
     log.append(trips)
     now_us = trips[-1].ended_us + 8 * HOUR_US
+    assert compact(tmp_path, now_us, keep_days=2) == {"hours": 0, "rows": 0, "expired": 0}
+    assert logged_hours(layout.counted_trips) != []
+    layout.features.mkdir()
     assert compact(tmp_path, now_us, keep_days=2)["hours"] > 2
     assert compact(tmp_path, now_us, keep_days=2) == {"hours": 0, "rows": 0, "expired": 0}
     assert compact(tmp_path, now_us + 72 * HOUR_US, keep_days=2)["expired"] > 4

@@ -25,13 +25,13 @@ class Folder:
     """A prediction log that grows, and who publishes it."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.stream, self.clock = path, FakeStream(), FakeClock(NOW + 100)
+        self.path, self.stream, self.clock, self.wanted = path, FakeStream(), FakeClock(NOW + 100), True
         path.mkdir()
         self.topic = self.publisher()
 
     def publisher(self) -> PredictionTopic:
         """A new process."""
-        return PredictionTopic(self.path, self.stream, self.clock, lambda _: None)
+        return PredictionTopic(self.path, self.stream, lambda: self.wanted, self.clock, lambda _: None)
 
     def append(self, name: str, *numbers: int, cut: int = 0) -> None:
         """Add records to an open segment; `cut` bytes of the last are still to come."""
@@ -178,3 +178,22 @@ def test_a_log_that_nobody_publishes_is_not_held(tmp_path: Path) -> None:
     assert not held(tmp_path, tmp_path / "1.log")
     (tmp_path / "1.log").write_bytes(b"x")
     assert not held(tmp_path, tmp_path / "1.log")
+
+
+def test_what_nobody_wants_is_passed_over(folder: Folder) -> None:
+    """No group, no events and no segment that waits; who comes later gets what comes later."""
+    folder.wanted = False
+    folder.append("1", 1, 2)
+    folder.drain()
+    assert folder.numbers() == []
+    assert not (folder.path / "published.json").exists()
+    folder.wanted = True
+    folder.append("1", 3)
+    folder.drain()
+    assert folder.numbers() == [3]
+    assert (folder.path / "published.json").exists()
+    folder.wanted = False
+    folder.append("1", 4)
+    folder.close("1")
+    folder.drain()
+    assert not held(folder.path, folder.path / f"1{CLOSED}")
