@@ -35,6 +35,7 @@ HOUR_US: Final = 3_600_000_000
 SETTLED_US: Final = LONGEST_US + 300 * MICRO
 """A trip counts that ended up to the longest window ago; the rest is for what is under way."""
 
+_HISTORY_UNTIL: Final = "history_until_us"
 _NICENESS: Final = 19
 _DAY_US: Final = 24 * HOUR_US
 
@@ -62,11 +63,11 @@ def compact(home: Path, now_us: int, *, keep_days: int) -> dict[str, Any]:
     # What follows the last trip is written, too: windows that empty. So the hour after each counts as one of them.
     settled = {hour + 1 for hour in due if (hour + 2) * HOUR_US + SETTLED_US <= now_us}
     for hour in sorted(settled.union(due)):
-        if not _written(layout.features, hour):
+        if _missing(layout.features, hour):
             done["rows"] += _write_hour(layout, hour)
             done["hours"] += 1
     for hour in due:
-        if (hour + 2) * HOUR_US + max(SETTLED_US, KEPT_US) <= now_us and _written(layout.features, hour + 1):
+        if (hour + 2) * HOUR_US + max(SETTLED_US, KEPT_US) <= now_us and not _missing(layout.features, hour + 1):
             forget_hour(layout.counted_trips, hour)
     for path in _files(layout.features, "*"):
         if _hour_of(path) * HOUR_US + keep_days * _DAY_US < now_us:
@@ -76,7 +77,8 @@ def compact(home: Path, now_us: int, *, keep_days: int) -> dict[str, Any]:
 
 
 def drop_hours(features: Path, until_us: int) -> int:
-    """Delete the hours that history, built anew from trips, reaches into; returns how many files."""
+    """Delete the hours that history, built anew from trips, reaches into, for good; returns how many files."""
+    (features / _HISTORY_UNTIL).write_text(str(until_us))
     covered = [path for path in _files(features, "*") if _hour_of(path) * HOUR_US < until_us]
     for path in covered:
         path.unlink()
@@ -108,8 +110,11 @@ def _write_hour(layout: Layout, hour: int) -> int:
     return sum(table.rows for table in tables.values())
 
 
-def _written(features: Path, hour: int) -> bool:
-    return all(_path(features, view, hour).exists() for view in LIVE_VIEWS)
+def _missing(features: Path, hour: int) -> bool:
+    """Whether an hour is to be written: history does not reach into it, and its files are not there."""
+    until = features / _HISTORY_UNTIL
+    after_us = int(until.read_text()) if until.exists() else 0
+    return hour * HOUR_US >= after_us and not all(_path(features, view, hour).exists() for view in LIVE_VIEWS)
 
 
 def _path(features: Path, view: str, hour: int) -> Path:

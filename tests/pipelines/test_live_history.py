@@ -62,7 +62,8 @@ def home_of(tmp_path: Path, frame: pd.DataFrame) -> Layout:
 def test_live_hours_are_the_rows_of_history(tmp_path: Path) -> None:
     """Hours written one after the other, as they are due, with trips in any order: all of history's rows, no other."""
     frame = some_trips(400, days=1, seed=3)
-    layout = home_of(tmp_path, frame)
+    history, layout = home_of(tmp_path / "history", frame), Layout(tmp_path / "live")
+    layout.features.mkdir(parents=True)
     trips = counted(frame)
     last_us = max(trip.ended_us for trip in trips)
     log = TripLog(layout.counted_trips, FakeClock())
@@ -72,11 +73,11 @@ def test_live_hours_are_the_rows_of_history(tmp_path: Path) -> None:
         due = [trip for trip in pending if trip.ended_us <= now_us]
         pending = pending[len(due) :]
         log.append(due[::-1])
-        compact(tmp_path, now_us, keep_days=30)
+        compact(layout.home, now_us, keep_days=30)
         now_us += HOUR_US // 2
     assert logged_hours(layout.counted_trips) == []  # let go: no window needs them
     for view in LIVE_VIEWS:
-        expected = rows_of(layout.features / f"{view}.parquet")
+        expected = rows_of(history.features / f"{view}.parquet")
         found = rows_of(layout.features / f"{view}.2*.parquet")
         for key, values in expected.items():
             np.testing.assert_allclose(found[key], values, rtol=1e-12, err_msg=str((view, key)))
@@ -92,7 +93,7 @@ def test_training_sees_what_was_served_after_its_history(tmp_path: Path) -> None
     log = TripLog(layout.counted_trips, FakeClock())
     log.append(counted(frame))
     late_us = round(frame["dropoff_at"].max().timestamp() * MICRO) + 6 * HOUR_US
-    assert compact(tmp_path, late_us, keep_days=30)["hours"] > 20
+    assert compact(tmp_path, late_us, keep_days=30)["hours"] > 10
     asked = frame[frame["pickup_at"] > cut + pd.Timedelta(hours=2)]
     joined = point_in_time_join(asked, tables(tmp_path))
     assert len(joined) == len(asked)
@@ -104,18 +105,25 @@ def test_training_sees_what_was_served_after_its_history(tmp_path: Path) -> None
 
 
 def test_history_built_anew_takes_the_place_of_live_hours(tmp_path: Path) -> None:
-    """Of those that it reaches into; the later ones stay."""
+    """Of those that it reaches into, for good; the later ones stay."""
     frame = some_trips(400, days=1, seed=4)
-    cut = frame["dropoff_at"].quantile(0.5)
-    layout = home_of(tmp_path, frame[frame["dropoff_at"] <= cut])
+    early, late = frame["dropoff_at"].quantile([0.3, 0.6])
+    layout = home_of(tmp_path, frame[frame["dropoff_at"] <= early])
     log = TripLog(layout.counted_trips, FakeClock())
     log.append(counted(frame))
-    compact(tmp_path, round(frame["dropoff_at"].max().timestamp() * MICRO) + 6 * HOUR_US, keep_days=30)
-    before = len(list(layout.features.glob("city_live.2*.parquet")))
-    build(tmp_path)
-    kept = sorted(path.name.split(".")[1] for path in layout.features.glob("city_live.2*.parquet"))
-    assert 0 < len(kept) < before
-    assert kept[0] > f"{cut:%Y-%m-%dT%H}"
+    now_us = round(frame["dropoff_at"].max().timestamp() * MICRO) + 2 * HOUR_US
+
+    def hours() -> list[str]:
+        compact(tmp_path, now_us, keep_days=30)
+        return sorted(path.name.split(".")[1] for path in layout.features.glob("city_live.2*.parquet"))
+
+    first = hours()
+    assert first[0] > f"{early:%Y-%m-%dT%H}"
+    home_of(tmp_path, frame[frame["dropoff_at"] <= late])
+    second = hours()
+    assert 0 < len(second) < len(first)
+    assert second[0] > f"{late:%Y-%m-%dT%H}"
+    assert second == first[-len(second) :]
 
 
 def test_old_hours_go(tmp_path: Path) -> None:
