@@ -26,6 +26,8 @@ from contracts.errors import Unavailable
 from contracts.schema import Floats, ViewSpec
 
 PROJECT: Final = "tandem"
+FILLED: Final = f"{PROJECT}:filled"
+"""A key of Redis that is there when history's latest rows are, all of them."""
 Wanted = Sequence[tuple[str, str]]  # (entity, key)
 
 _PROJECT: Final = PROJECT.encode()

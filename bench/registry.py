@@ -13,6 +13,7 @@ from bench.suites import (
     overload,
     server_time,
     store_outage,
+    streams,
 )
 
 SUITES: dict[str, Suite] = {
@@ -25,6 +26,7 @@ SUITES: dict[str, Suite] = {
         dispatch,
         overload,
         store_outage,
+        streams,
         memory,
         adr_data_plane,
     )

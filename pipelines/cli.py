@@ -21,6 +21,7 @@ from pipelines.report import render
 from pipelines.rollout_verbs import add as add_rollouts
 
 MAX_SEED = 2**31 - 1  # LightGBM's
+MAX_SECONDS = 1e6
 Verb = Callable[[argparse.Namespace], dict[str, Any]]
 
 
@@ -114,12 +115,23 @@ def _parser() -> argparse.ArgumentParser:
     publish = verb("publish", _publish, "Verify a registered version and put it into the artifact store.")
     publish.add_argument("--version", type=_positive, required=True, metavar="N")
 
-    replay = verb("replay", _replay, "Answer one logged request again and compare.")
+    replay = verb("replay", _replay, "Answer one logged request again and compare; or send recorded traffic.")
     again = replay.add_mutually_exclusive_group(required=True)
     again.add_argument("--request", metavar="ID", help="the request_id of an answer")
+    again.add_argument("--trips", type=Path, metavar="FILE", help="recorded trips, with their outcomes and ends")
     replay.add_argument(
-        "--version", type=_positive, metavar="N", help="by this version (default: the one that answered)"
+        "--version", type=_positive, metavar="N", help="a request by this version (default: the one that answered)"
     )
+    replay.add_argument("--rate", type=_rate, default=1.0, metavar="Nx", help="trips at so many times the peak")
+    replay.add_argument(
+        "--peak",
+        type=_seconds,
+        default=300.0,
+        metavar="PER_S",
+        help="requests/s of the recording's busiest quarter of an hour at 1x (default: %(default)g)",
+    )
+    replay.add_argument("--for", type=_seconds, dest="seconds", metavar="S", help="stop asking after so many seconds")
+    replay.add_argument("--wait", action="store_true", help="stay until the last trip has ended, up to 2 h more")
 
     experiment = verbs.add_parser("experiment", help="read out A/B tests").add_subparsers(required=True, metavar="WHAT")
     read_out = verb("report", _experiment_report, "What a rollout's shadow, canary or A/B test showed.", experiment)
@@ -148,6 +160,17 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a positive number")
     return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is not over 0 and up to {MAX_SECONDS:g}")
+    return value
+
+
+def _rate(text: str) -> float:
+    return _seconds(text.removesuffix("x"))
 
 
 def _seed(text: str) -> int:
@@ -235,7 +258,10 @@ def _publish(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _replay(a: argparse.Namespace) -> dict[str, Any]:
-    return _run("replay", "replay_request", a.home, a.request, version=a.version)
+    if a.request is not None:
+        return _run("replay", "replay_request", a.home, a.request, version=a.version)
+    how = {"rate": a.rate, "peak": a.peak, "seconds": a.seconds, "wait": a.wait}
+    return _run("replay_trips", "replay_trips", a.home, a.trips, **how, progress=_progress())
 
 
 def _experiment_report(a: argparse.Namespace) -> dict[str, Any]:

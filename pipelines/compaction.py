@@ -20,6 +20,7 @@ import msgspec
 from adapters.prediction_segments import SegmentReader
 from adapters.segment_folder import closed_segments
 from contracts.errors import DataRefused, Unavailable
+from pipelines.published import held
 from pipelines.partition_files import PARTIAL, PartitionFiles, parquet_files, sync
 
 DAMAGED: Final = ".damaged"
@@ -58,7 +59,7 @@ def compact(folder: Path, *, keep_bytes: int) -> Compacted:
         shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         if plan := _read_plan(folder):
             _carry_out(folder, plan, done)
-        while chosen := _choose(closed_segments(folder)):
+        while chosen := _choose([path for path in closed_segments(folder) if not held(folder, path)]):
             _carry_out(folder, _Plan(chosen[0].stem, [path.name for path in chosen]), done)
         done.expired = _expire(folder, keep_bytes)
     return done

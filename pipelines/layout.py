@@ -41,6 +41,16 @@ class Layout:
         return self.home / "predictions"
 
     @property
+    def outbox(self) -> Path:
+        """Events of this home's producers that the broker has yet to take."""
+        return self.home / "outbox.db"
+
+    @property
+    def counted_trips(self) -> Path:
+        """Folder of the trips that the live windows counted."""
+        return self.home / "live" / "trips"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking store and registry."""
         return f"sqlite:///{self.home.resolve() / 'mlflow.db'}"

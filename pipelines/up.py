@@ -25,6 +25,7 @@ from contracts.routes import RouteTable
 from pipelines.ask import answers, one_eta
 from pipelines.layout import MODEL, Layout
 from pipelines.stack import Stack, alone, private_folder
+from pipelines.stream_metrics import stream_status
 from pipelines.supervisor import log_path, members, sweep
 from serving.front import ready_replicas
 from serving.settings import PREFIX, Settings
@@ -130,6 +131,7 @@ def status(home: Path) -> dict[str, Any]:
         "url": record.get("url", settings.url),
         "docs": f"{settings.url}/docs",
         "log": str(log_path(stack.run)),
+        "stream": stream_status(stack.sockets, time.time()) if supervisor else {},
         "components": rows,
     }
 

@@ -66,6 +66,12 @@ class Settings:
         low=0,
         high=86_400,
     )
+    predictions_topic_len: int = _setting(
+        10_000, "most events in the topic `predictions` on Redis", low=100, high=10**7
+    )
+    live_history_days: int = _setting(
+        30, "how long the history of live features is kept for training, in days", low=1, high=3650
+    )
     queue_ms: float = _setting(100.0, "longest expected wait; who would wait longer is refused", low=1, high=10_000)
     future_skew_s: float = _setting(60.0, "a stored value stamped further ahead than this is absent", low=0, high=3600)
     route_poll_ms: float = _setting(500.0, "how often a replica looks for a new route table", low=50, high=60_000)
