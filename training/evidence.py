@@ -20,7 +20,7 @@ from training.tiers import TripVectors, answers
 
 _KB: Final = 1024
 ROUNDED_LIMIT: Final = 60 * _KB
-EXACT_LIMITS: Final = {TREE: 4096 * _KB}
+EXACT_LIMITS: Final = {TREE: 1024 * _KB}
 FLOAT_NET_LIMIT: Final = 160 * _KB
 _ALONE: Final = 64
 _CANDIDATE, _CHAMPION = "candidate", "champion"

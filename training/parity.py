@@ -13,7 +13,8 @@ from adapters.onnx_session import OnnxModel
 from contracts.errors import TandemError
 from contracts.manifest import Parity
 from contracts.schema import Floats, Matrix
-from training.export import Head, leaf_node, model_bytes, thresholds, tree_node
+from training.export import Head, model_bytes, thresholds
+from training.tree_ensemble import leaf_node, tree_node
 
 Native = Callable[[Matrix], tuple[Floats, Floats, Floats]]
 MAX_ABS_DIFF_S: Final = 0.1

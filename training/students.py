@@ -8,11 +8,12 @@ from typing import Protocol
 from adapters.onnx_session import OnnxModel
 from contracts.schema import Floats, Matrix
 from training.encoding import Columns
-from training.export import eta_graph, tree_node
+from training.export import eta_graph
 from training.net_student import FLOAT32, NetStudent, fit_net_student
 from training.parity import Native
 from training.settings import NetSettings, TreeSettings
 from training.student import Student, fit_student
+from training.tree_ensemble import tree_node
 from training.trees import Examples, Tick
 
 TREE = "tree"

@@ -9,8 +9,9 @@ import numpy as np
 
 from adapters.onnx_session import OnnxModel
 from contracts.schema import Matrix
-from training.export import Head, eta_graph, floor_thresholds, tree_node
+from training.export import Head, eta_graph, floor_thresholds, round_leaves
 from training.settings import TreeSettings
+from training.tree_ensemble import tree_node
 from training.trees import Examples
 
 OFFSET = 2
@@ -43,8 +44,8 @@ def draw(rows: int, seed: int = 0) -> Examples:
 
 
 def export(raw: lgb.Booster, head: Head) -> Exported:
-    """Floor and export."""
-    booster = floor_thresholds(raw)
+    """Floor, round and export."""
+    booster = round_leaves(floor_thresholds(raw))
     return Exported(raw, booster, head, OnnxModel(eta_graph(tree_node(booster), booster.num_feature(), head)))
 
 

@@ -16,13 +16,14 @@ from tests.training.small_world import SMALL
 from training.context import TripContext
 from training.evaluate import Estimates
 from training.evidence import Champion, gather, repeat_diff_s
-from training.export import Head, eta_graph, tree_node
+from training.export import Head, eta_graph
 from training.gates import judge
 from training.golden import golden_rows
 from training.net_graph import NetHead, net_graph
 from training.parity import agreement
 from training.students import Candidate, Nets, Trees
 from training.tiers import TripVectors, answers
+from training.tree_ensemble import tree_node
 
 ROWS = 4000
 SCHEMA = FeatureSchema(

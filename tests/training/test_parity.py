@@ -7,8 +7,9 @@ import pytest
 
 from adapters.onnx_session import OnnxModel
 from tests.training.small_world import OFFSET, Exported, with_absent
-from training.export import Head, eta_graph, thresholds, tree_node
+from training.export import Head, eta_graph, thresholds
 from training.parity import MAX_ABS_DIFF_S, ParityFailed, measure_parity, require_parity, threshold_rows
+from training.tree_ensemble import tree_node
 from training.trees import Examples
 
 
