@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import InvalidInput, TandemError
+from pipelines import drift_verbs
 from pipelines.report import render
 
 MAX_SEED = 2**31 - 1  # LightGBM's
@@ -91,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", _evaluate, "Errors of a published version on a trips file, by slice.")
     evaluate.add_argument("--version", type=_positive, required=True, metavar="N")
     evaluate.add_argument("--trips", type=Path, required=True, metavar="FILE", help="ours or the TLC's Parquet")
+
+    drift_verbs.add(verb, _run)
 
     publish = verb("publish", _publish, "Verify a registered version and put it into the artifact store.")
     publish.add_argument("--version", type=_positive, required=True, metavar="N")
