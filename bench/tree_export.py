@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         low, high = mae_change_interval(test.duration_s, eta_s, reference, test.context.day)
         branches = "| - | - | - "
         if name in boosters:
-            found = full_parity(boosters[name], head, models[name], examples.matrix, rows=ROWS, seed=settings.seed)
+            found = full_parity(boosters[name], head, graphs[name], examples.matrix, rows=ROWS, seed=settings.seed)
             branches = f"| {found.rows:,} | {found.branch_flips} | {found.max_abs_diff_s:.4f} "
         sizes = f"{len(graphs[name]):,} | {len(zlib.compress(graphs[name])):,}"
         times = " | ".join(f"{p50_us[name][rows]:,.0f}" for rows in BATCHES)

@@ -1,8 +1,9 @@
-"""The verb `tandem drift` on the command line, and its result as a person reads it."""
+"""The verbs `tandem drift` and `tandem retrain` on the command line, and what they say to a person."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ _PICTURES: Final = (".png", ".svg", ".pdf")
 
 
 def add(verb: Callable[..., argparse.ArgumentParser], run: Callable[..., dict[str, Any]]) -> None:
-    """Add the verb by the command line's own helpers."""
+    """Add the verbs by the command line's own helpers."""
 
     def drift(a: argparse.Namespace) -> dict[str, Any]:
         found = run("drift", "drift", a.home, a.reference, a.current, version=a.version, plot=a.plot)
@@ -27,6 +28,15 @@ def add(verb: Callable[..., argparse.ArgumentParser], run: Callable[..., dict[st
     parser.add_argument("--current", type=Path, required=True, metavar="B", help="trips as they are")
     parser.add_argument("--version", type=_positive, metavar="N", help="whose answers to watch (default: the champion)")
     parser.add_argument("--plot", type=_picture, metavar="FILE", help=f"a picture: {', '.join(_PICTURES)}")
+
+    def retrain(a: argparse.Namespace) -> dict[str, Any]:
+        progress = sys.stderr.isatty()
+        found = run("retrain", "retrain", a.home, policy_file=a.policy, dry_run=a.dry_run, progress=progress)
+        return found if a.json else _decision(found)
+
+    again = verb("retrain", retrain, "Train a candidate where schedule, drift or error ask for it; made for a timer.")
+    again.add_argument("--policy", type=Path, metavar="FILE", help="YAML (default: docs/drift.md)")
+    again.add_argument("--dry-run", action="store_true", help="say what would be done, and remember nothing")
 
 
 def for_person(found: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +83,13 @@ def _error(error: dict[str, Any]) -> dict[str, Any]:
         "estimated now, without labels": f"{error['estimated_mae_s']:.1f} s ({interval})",
         "by the labels": f"{error['mae_s']:.1f} s, {inside} the interval; estimated {error['estimate_off']:+.1%} off",
     }
+
+
+def _decision(found: dict[str, Any]) -> dict[str, Any]:
+    if "candidate" not in found:
+        return found
+    candidate = found["candidate"]
+    return {**found, "candidate": {name: candidate[name] for name in ("model", "alias", "comparison", "serves")}}
 
 
 def _positive(text: str) -> int:

@@ -27,7 +27,7 @@ blocks nothing can be told from chance: the distances stand there unjudged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -96,6 +96,12 @@ def compare(
     level = rule.alpha / max(len(shared), 1)
     found = [shift(name, reference[name], current[name], days=days, level=level, rule=rule) for name in shared]
     return sorted(found, key=lambda one: -one.psi)
+
+
+def share_moved(shifts: Sequence[Shift]) -> float | None:
+    """The share that moved of the columns that could be judged; None where none could."""
+    judged = [one.moved for one in shifts if one.chance is not None]
+    return sum(judged) / len(judged) if judged else None
 
 
 def shift(
@@ -239,10 +245,10 @@ def _words(
 ) -> tuple[str, float, float]:
     """What tells the shift best, and its values before and after."""
     p, q = shares
-    if int(np.argmax(parts)) == bins.absent:
+    if 0.0 < parts.max() <= parts[bins.absent]:
         return "absent", float(p[-1]), float(q[-1])
     if bins.edges is None:
-        at = int(np.argmax(np.abs(q - p)[:-1]))
+        at = int(np.argmax(np.abs(q - p).round(9)[:-1]))  # of equal ones the commoner in the reference
         value = bins.known[at] if at < len(bins.known) else "others"
         return f"share of {value:g}" if isinstance(value, float) else f"share of {value}", float(p[at]), float(q[at])
     before, after = _present(reference), _present(current)

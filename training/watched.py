@@ -13,6 +13,9 @@ from training.drift import Column
 from training.evaluate import Estimates
 from training.tiers import TripVectors
 
+ERROR: Final = "error_min"
+"""The answers' errors: of trips that a version has learned from they flatter it."""
+
 _BESIDE: Final = frozenset({"pickup_lat", "pickup_lon", "dropoff_lat", "dropoff_lon", "bearing_sin", "bearing_cos"})
 """Entries that boroughs, zones and distance tell in words that a person reads."""
 
@@ -44,7 +47,7 @@ def memory_days(name: str) -> int:
 def _answers(answers: Estimates, trips: TripVectors) -> dict[str, Column]:
     columns = {
         "eta_min": Column("prediction", answers.eta_s / 60.0),
-        "error_min": Column("label", (answers.eta_s - trips.duration_s) / 60.0),
+        ERROR: Column("label", (answers.eta_s - trips.duration_s) / 60.0),
     }
     if answers.low_s is not None and answers.high_s is not None:
         relative: Floats = (answers.high_s - answers.low_s) / answers.eta_s
