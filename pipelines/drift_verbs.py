@@ -20,10 +20,10 @@ def add(verb: Callable[..., argparse.ArgumentParser], run: Callable[..., dict[st
         return found if a.json else for_person(found)
 
     parser = verb(
-        "drift", drift, "What moved between two files of trips, and what it may cost the version that serves."
+        "drift", drift, "What moved between two sets of trips, and what it may cost the version that serves."
     )
     parser.add_argument(
-        "--reference", type=Path, required=True, metavar="A", help="trips as they were, ours or the TLC's"
+        "--reference", type=Path, required=True, metavar="A", help="trips as they were, or a part of the prediction log"
     )
     parser.add_argument("--current", type=Path, required=True, metavar="B", help="trips as they are")
     parser.add_argument("--version", type=_positive, metavar="N", help="whose answers to watch (default: the champion)")
@@ -75,13 +75,16 @@ def _number(value: float) -> str:
 def _error(error: dict[str, Any]) -> dict[str, Any]:
     if not error["judged"]:
         return {"not judged": error["why"]}
-    inside = "inside" if error["inside"] else "outside"
     interval = f"{error['estimated_low_s']:.1f} to {error['estimated_high_s']:.1f} s"
+    told = "none yet"
+    if error["mae_s"] is not None:
+        inside = "inside" if error["inside"] else "outside"
+        told = f"{error['mae_s']:.1f} s, {inside} the interval; estimated {error['estimate_off']:+.1%} off"
     return {
         "model": f"{error['model']}, learned from trips up to {error['learned_up_to']}",
         "MAE on the reference": f"{error['reference_mae_s']:.1f} s",
         "estimated now, without labels": f"{error['estimated_mae_s']:.1f} s ({interval})",
-        "by the labels": f"{error['mae_s']:.1f} s, {inside} the interval; estimated {error['estimate_off']:+.1%} off",
+        "by the labels": told,
     }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import lightgbm as lgb
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from adapters.onnx_session import OnnxModel
 from tests.training.small_world import OFFSET, Exported, draw, export, with_absent
@@ -151,3 +153,10 @@ def test_a_graph_says_which_schema_it_was_made_for(exported: Exported) -> None:
     stamped = stamp(exported.graph, "c" * 64)
     assert (schema_of(stamped), schema_of(exported.graph)) == ("c" * 64, "")
     assert OnnxModel(stamped).width == exported.model.width
+
+
+def test_another_implementation_answers_the_same(exported: Exported, examples: Examples) -> None:
+    """ONNX's own reference reads the operator, shared leaves and absent entries included, as onnxruntime does."""
+    graph = model_bytes([tree_node(exported.booster)], examples.matrix.shape[1], {"raw": 1})
+    (raw,) = ReferenceEvaluator(onnx.load_from_string(graph)).run(None, {"features": examples.matrix[:200]})
+    np.testing.assert_allclose(raw[:, 0], exported.booster.predict(examples.matrix[:200]), atol=1e-6)
