@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import InvalidInput, TandemError
-from pipelines import dispatch_verbs
+from pipelines import dispatch_verbs, drift_verbs
 from pipelines.report import render
 from pipelines.rollout_verbs import add as add_rollouts
 
@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         "--test-from", type=date.fromisoformat, metavar="DATE", help="trips from this local day on are the test"
     )
     train.add_argument("--seed", type=_seed, default=7, help="same seed, same model (default: %(default)s)")
+    train.add_argument(
+        "--without-champion", metavar="REASON", help="let a candidate through that can't be held against the champion"
+    )
 
     train.add_argument(
         "--requests", type=Path, metavar="FILE", help="requests; those that never became trips are learned from, too"
@@ -111,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", _evaluate, "Errors of a published version on a trips file, by slice.")
     evaluate.add_argument("--version", type=_positive, required=True, metavar="N")
     evaluate.add_argument("--trips", type=Path, required=True, metavar="FILE", help="ours or the TLC's Parquet")
+
+    drift_verbs.add(verb, _run)
 
     publish = verb("publish", _publish, "Verify a registered version and put it into the artifact store.")
     publish.add_argument("--version", type=_positive, required=True, metavar="N")
@@ -230,6 +235,7 @@ def _train(a: argparse.Namespace) -> dict[str, Any]:
         requests=a.requests,
         seed=a.seed,
         params=params,
+        without_champion=a.without_champion,
         progress=_progress(),
     )
 

@@ -1,4 +1,4 @@
-"""The compact model: a small ensemble with float32 thresholds and an 80 % range, made to be exported."""
+"""The compact model: a small ensemble with an 80 % range, made to be exported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import lightgbm as lgb
 import numpy as np
 
 from contracts.schema import Floats, Matrix
-from training.export import Head, floor_thresholds
+from training.export import Head, floor_thresholds, round_leaves
 from training.settings import TreeSettings
 from training.trees import Examples, Tick, fit_trees
 
@@ -26,7 +26,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Student:
-    """A fitted ensemble whose thresholds are float32, and what turns its sum into seconds."""
+    """A fitted ensemble whose numbers a float32 graph holds exactly, and what turns its sum into seconds."""
 
     booster: lgb.Booster
     head: Head
@@ -63,7 +63,7 @@ def fit_student(
     probe = fit_trees(lessons.earlier, settings, offset=offset, seed=seed, tick=tick)
     expected_s = neutral.eta_s(probe.predict(later.matrix), later.matrix)
     low, high = range_factors(later.duration_s, expected_s)
-    booster = floor_thresholds(fit_trees(lessons.all, settings, offset=offset, seed=seed, tick=tick))
+    booster = round_leaves(floor_thresholds(fit_trees(lessons.all, settings, offset=offset, seed=seed, tick=tick)))
     mae_s = float(np.abs(expected_s - later.duration_s).mean())
     return Student(booster, Head(low_factor=low, high_factor=high, offset=offset), mae_s)
 

@@ -91,8 +91,9 @@ def fit_tiers(
     stage("teacher")
     teacher = fit_teacher(examples, settings.teacher, offset=offset, seed=seed, tick=tick)
     columns = columns_of(ETA_SCHEMA, offset=OFFSET)
-    trees = Trees(settings.student, offset)
-    nets = Nets(settings.net, columns, (trips.zones.lat, trips.zones.lon))
+    schema_hash = ETA_SCHEMA.schema_hash()
+    trees = Trees(settings.student, offset, schema_hash)
+    nets = Nets(settings.net, columns, (trips.zones.lat, trips.zones.lon), schema_hash)
     holdout, taught = round(settings.holdout_share * len(trips)), None
     if background is not None:
         stage("fold teachers")
