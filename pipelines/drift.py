@@ -22,7 +22,8 @@ from training.drift import DEFAULT, Column, compare
 from training.drift_plots import draw_drift
 from training.evaluate import Estimates
 from training.loss_estimate import fit_loss, score_estimate
-from training.tiers import TripVectors, answers
+from training.tiers import answers
+from training.trip_vectors import TripVectors
 from training.watched import watch
 
 

@@ -18,7 +18,7 @@ from pipelines.partition_files import PARTIAL
 from pipelines.prediction_rows import ANSWERS, FEATURE
 from training.context import describe_trips
 from training.evaluate import Estimates
-from training.tiers import TripVectors
+from training.trip_vectors import TripVectors
 
 _WORDS: Final = ("pickup_zone", "dropoff_zone")
 

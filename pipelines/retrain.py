@@ -32,7 +32,8 @@ from pipelines.vectors import vectors_apart
 from training.drift import Shift, compare, share_moved
 from training.evaluate import score
 from training.retraining import DEFAULT, Look, Memory, Policy, decide
-from training.tiers import TripVectors, answers
+from training.tiers import answers
+from training.trip_vectors import TripVectors
 from training.watched import ERROR, watch
 
 _DAY: Final = pd.Timedelta(days=1)

@@ -12,8 +12,9 @@ from contracts.errors import Unavailable
 from contracts.schema import Floats
 from contracts.zones import Positions
 from serving.artifacts import LoadedModel
-from serving.eta import MAX_ETA_S, Reason
+from serving.eta import Reason
 from serving.features import LookedUp
+from serving.sanity import MAX_ETA_S
 from serving.trips import TripFeatures, Trips
 
 Look = Callable[[Mapping[str, Sequence[str]], Floats], LookedUp]

@@ -10,7 +10,7 @@ import numpy as np
 from contracts.features import DAY_S, ETA_SCHEMA, LONG_WINDOWS_S
 from training.drift import Column
 from training.evaluate import Estimates
-from training.tiers import TripVectors
+from training.trip_vectors import TripVectors
 
 ERROR: Final = "error_min"
 """The answers' errors: of trips that a version has learned from they flatter it."""

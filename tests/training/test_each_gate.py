@@ -30,8 +30,9 @@ from training.golden import golden_rows
 from training.parity import agreement, full_parity
 from training.student import Student
 from training.students import Candidate, Trees
-from training.tiers import TripVectors, answers
+from training.tiers import answers
 from training.tree_ensemble import tree_node
+from training.trip_vectors import TripVectors
 
 ROWS = 8000
 HOUR = 4
