@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import importlib
 import logging
 import os
 import signal
@@ -26,6 +25,7 @@ from contracts.errors import InvalidInput, TandemError, Unavailable
 from model_registry.admin import Admin
 from model_registry.controller import Controller
 from model_registry.ports import EvidenceSource
+from pipelines.evidence import open_evidence
 from pipelines.layout import MODEL
 from pipelines.rollout_store import opened, published
 from serving.admin_api import AdminApi
@@ -56,7 +56,7 @@ def main() -> int:
         settings, sockets = load_settings(os.environ), os.environ.get("TANDEM_SOCKETS")
         if not sockets:
             raise InvalidInput("TANDEM_SOCKETS", "is not set, must be the folder of the stack's sockets")
-        run(settings, Path(sockets), _evidence(settings), stop)
+        run(settings, Path(sockets), open_evidence(settings), stop)
     except TandemError as error:
         _LOG.error("rollouts are not controlled: %s", error)
         return 1
@@ -102,19 +102,6 @@ def _follow(controller: Controller, listener: Listener, stop: threading.Event) -
         except TimeoutError:
             raise Unavailable("admin API", "wedged", f"no answer within {_ANSWER_S:g} s") from None
         stop.wait(_TICK_S)
-
-
-def _evidence(settings: Settings) -> EvidenceSource:
-    """Where counts and labels come from; without it nothing may be promoted, so that this process does not start."""
-    name = "pipelines.evidence"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise Unavailable("rollout evidence", "missing", f"this installation has no module {name}") from None
-    source: EvidenceSource = module.open_evidence(settings)
-    return source
 
 
 @contextlib.contextmanager

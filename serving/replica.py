@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from adapters.artifact_store import ArtifactStore
+from adapters.driver_positions import RedisDriverPositions
 from adapters.ledger import Ledger
 from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
@@ -28,7 +29,6 @@ from contracts.errors import ArtifactInvalid
 from contracts.features import ETA_SCHEMA, LOOKUPS, STATISTICS_TTL_S, VIEWS
 from contracts.messages import Outcome
 from contracts.predictions import SegmentHead
-from contracts.rides import DriverFeed
 from contracts.schema import Floats
 from serving.admission import Admission
 from serving.api import Api, Exposition
@@ -108,12 +108,10 @@ class Replica:
 def compose(
     settings: Settings,
     tier: Callable[[Callable[[], list[Family]]], Exposition] | None = None,
-    drivers: DriverFeed | None = None,
 ) -> Replica:
     """Build a replica that can answer; raises where the route table's versions can't serve.
 
     `tier` makes the metrics of the whole tier from what gives this replica's own; without it there are only these.
-    `drivers` tells rides where drivers are; without it they are answered that nobody does.
     """
     state, telemetry, clock = State(settings.state), Telemetry(), SystemClock()
     artifacts = ArtifactStore(settings.artifacts)
@@ -161,6 +159,7 @@ def compose(
         shadows=shadows,
     )
     inference, queue_s = InferenceService(routing, clock, log.append), settings.queue_ms / 1000
+    drivers = _drivers(settings) if settings.redis_url else None
     dispatch = compose_dispatch(
         settings, Inside(routing, CityTrips(), features, request_ids, telemetry, clock), drivers
     )
@@ -196,6 +195,11 @@ def compose(
         settings.route_poll_ms / 1000,
         ThreadPoolExecutor(1, "routes", os.sched_setaffinity, (0, os.sched_getaffinity(0))),
     )
+
+
+def _drivers(settings: Settings) -> RedisDriverPositions:
+    pipe = RedisPipe(settings.redis_url)
+    return RedisDriverPositions(pipe, max_age_s=settings.driver_age_s, future_s=settings.future_skew_s)
 
 
 def _token_holder(url: str, clock: Clock) -> Holder:

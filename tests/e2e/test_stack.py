@@ -56,7 +56,7 @@ def test_up_answers_with_the_model(stack: Running) -> None:
     assert stack.result["eta"]["eta_s"] == 600.0
     found = status(stack.home)
     assert found["ok"]
-    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve", "predictions", "stream"}
+    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve", "predictions", "stream", "rollouts"}
     assert json.dumps(found)
 
 

@@ -135,13 +135,6 @@ def test_of_two_homes_on_one_database_one_acts(settings: Settings, admin: Admin,
     assert [entry["action"] for entry in journal] == ["start", "Shadow", "Canary", "Canary", "Promoting", "Succeeded"]
 
 
-def test_without_evidence_it_does_not_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be promoted on no evidence, so that a missing source is an error that names it."""
-    monkeypatch.setitem(sys.modules, "pipelines.evidence", None)
-    with pytest.raises(Unavailable, match=r"rollout evidence unavailable \(missing\).*pipelines\.evidence"):
-        controller._evidence(settings)
-
-
 def test_a_process_whose_admin_api_is_gone_ends(admin: Admin, tmp_path: Path) -> None:
     """The supervisor then starts another; looks that fail are no reason to end."""
     ticks: list[str] = []

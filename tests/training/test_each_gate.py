@@ -161,9 +161,7 @@ def test_parity_of_seconds(town: Town) -> None:
 def test_parity_of_branches(town: Town) -> None:
     """Thresholds are a hair off, which only the rows at them tell: hardly a second is wrong."""
     largest = np.finfo(np.float32).max
-    hair = _edited(
-        town.student.booster, "threshold", lambda values: np.nextafter(values.astype(np.float32), largest)
-    )
+    hair = _edited(town.student.booster, "threshold", lambda values: np.nextafter(values.astype(np.float32), largest))
     one = town.candidate(eta_graph(tree_node(hair), WIDTH, town.student.head))
     matrix, booster, head = town.trips.matrix, town.student.booster, town.student.head
     results = verdicts(town, one, parity=full_parity(booster, head, one.graph, matrix, rows=1000, seed=0))
