@@ -215,7 +215,9 @@ def test_a_rollback_is_never_written_over(world: World, monkeypatch: pytest.Monk
     assert len(back) == 2
     with sa.create_engine(world.url).connect() as connection:
         later = sa.text("SELECT document FROM route_tables WHERE generation >= :back")
-        tables = [msgspec.json.decode(text, type=RouteTable) for (text,) in connection.execute(later, {"back": back[1]})]
+        tables = [
+            msgspec.json.decode(text, type=RouteTable) for (text,) in connection.execute(later, {"back": back[1]})
+        ]
     assert [table.candidate for table in tables] == [None] * len(tables)
 
 
