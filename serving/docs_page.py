@@ -12,7 +12,8 @@ pre{background:var(--soft);padding:.8rem;border-radius:.4rem;overflow:auto;margi
 details{border:1px solid var(--line);border-radius:.5rem;margin:.6rem 0;padding:.2rem .9rem}
 summary{cursor:pointer;padding:.4rem 0}.verb{display:inline-block;min-width:3.4rem;text-align:center;color:#fff;
 border-radius:.3rem;font:700 12px/1.7 ui-monospace,monospace;margin-right:.6rem}
-.get{background:var(--get)}.post{background:var(--post)}.put{background:var(--put)}h3{margin:.9rem 0 .2rem;font-size:1rem}
+.get{background:var(--get)}.post{background:var(--post)}.put{background:var(--put)}
+h3{margin:.9rem 0 .2rem;font-size:1rem}
 input{display:block;margin:.3rem 0;max-width:100%;font:inherit}
 textarea{width:100%;min-height:9rem;font:13px/1.5 ui-monospace,monospace;box-sizing:border-box}
 button{font:inherit;padding:.3rem 1rem;cursor:pointer}.muted{opacity:.7}
