@@ -147,7 +147,10 @@ class State:
             raise Unavailable("state database", "not_written", str(error.orig)) from error
 
     def outcomes_between(self, first_request: str, last_request: str) -> list[KeptOutcome]:
-        """Everything kept of requests from one id to another, which sort by time; raises Unavailable."""
+        """Everything kept of requests from one id to another; raises Unavailable.
+
+        Ids are of one length, of digits and lower-case letters: they sort by time under every collation.
+        """
         columns = [_OUTCOMES.c[name] for name in KeptOutcome.__struct_fields__]
         query = sa.select(*columns).where(_OUTCOMES.c.request_id.between(first_request, last_request))
         try:

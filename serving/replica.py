@@ -153,6 +153,7 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
     _watch(telemetry, admission, rows, clock)
     _watch_log(telemetry, log, shadows)
+    _watch_outcomes(telemetry, outcomes)
     return Replica(
         api,
         grpc_api,
@@ -212,6 +213,19 @@ def _watch_log(telemetry: Telemetry, log: PredictionLog, shadows: Shadows) -> No
         "Requests offered to the shadow, by what became of them",
         ("outcome",),
         lambda: {("ran",): shadows.ran, ("shed",): shadows.shed, ("failed",): shadows.failed},
+    )
+
+
+def _watch_outcomes(telemetry: Telemetry, outcomes: Outcomes) -> None:
+    telemetry.watch_each(
+        "tandem_outcomes_total",
+        "Outcomes that callers sent, by what became of them",
+        ("result",),
+        lambda: {
+            ("accepted",): outcomes.accepted,
+            ("duplicate",): outcomes.duplicate,
+            ("unknown",): outcomes.unknown,
+        },
     )
 
 
