@@ -24,6 +24,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     generation: int
     version: int
     arm: str
+    zone: str  # where the first trip begins; may be empty
     ids: list[str]
     eta_s: list[float]
     fallback: list[bool]  # by trip
@@ -47,6 +48,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
             record.generation,
             record.version,
             record.arm,
+            record.pickup[0] if record.pickup else "",
             names,
             etas,
             fallbacks,

@@ -16,6 +16,7 @@ SHADOW: Final = "shadow"
 Kind: TypeAlias = Literal["eta", "infer", "shadow"]
 MODEL_ERROR: Final = "model_error"
 MODEL_OUTPUT: Final = "model_output_invalid"
+KILL_SWITCH: Final = "kill_switch"
 OWN_FAILURES: Final = frozenset({MODEL_ERROR, MODEL_OUTPUT})
 """Reasons that are the version's own; any other is of what it was, or was not, asked with."""
 ANSWER_BYTES: Final = 12  # three float32

@@ -64,6 +64,10 @@ class Pairs(Struct, frozen=True, forbid_unknown_fields=True):
     only_champion_failed: int = 0
     only_shadow_failed: int = 0
     both_failed: int = 0
+    labels: int = 0  # trips of those whose end is known
+    abs_error_sum: float = 0.0  # seconds, the champion's
+    abs_error_diff_sum: float = 0.0
+    abs_error_diff_sumsq: float = 0.0
 
 
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from contracts.answered import Answered
 from contracts.predictions import SHADOW
 from model_registry.evidence import Pairs
 from model_registry.histogram import Histogram, bucket_of
 
-_MILLI: Final = 1e3
+_MILLI: Final = 1000
 
 
 class Pair(NamedTuple):
@@ -31,71 +34,97 @@ class Pair(NamedTuple):
         marks = zip(self.champion.fallback, self.shadow.fallback, strict=False)
         return [i for i, (one, other) in enumerate(marks) if not one and not other]
 
+    def errors(self, trip: int, actual_s: float) -> tuple[float, float]:
+        """How far off both answers to a trip were, in seconds."""
+        return abs(self.champion.eta_s[trip] - actual_s), abs(self.shadow.eta_s[trip] - actual_s)
 
-class Matching:
+
+class Matching(Struct):
     """Holds what has no counterpart yet, in memory, until `forget`."""
 
-    def __init__(self) -> None:
-        self._waiting: tuple[dict[str, Answered], dict[str, Answered]] = ({}, {})
-        self.unmatched_shadows = 0
+    answers: dict[str, Answered] = {}
+    shadows: dict[str, Answered] = {}
 
     def add(self, one: Answered) -> Pair | None:
         """The pair that this record completes."""
-        is_shadow = one.kind == SHADOW
-        other = self._waiting[not is_shadow].pop(one.request_id, None)
-        if other is None:
-            self._waiting[is_shadow][one.request_id] = one
+        if one.kind == SHADOW:
+            answer = self.answers.pop(one.request_id, None)
+            if answer:
+                return Pair(answer, one)
+            self.shadows[one.request_id] = one
             return None
-        return Pair(other, one) if is_shadow else Pair(one, other)
+        shadow = self.shadows.pop(one.request_id, None)
+        if shadow:
+            return Pair(one, shadow)
+        self.answers[one.request_id] = one
+        return None
 
     def forget(self, before: float) -> None:
         """Let go of what was answered before an epoch time: most was never mirrored."""
-        for waiting in self._waiting:
-            old = [name for name, one in waiting.items() if one.at < before]
-            for name in old:
+        for waiting in (self.answers, self.shadows):
+            for name in [name for name, one in waiting.items() if one.at < before]:
                 del waiting[name]
-            if waiting is self._waiting[1]:
-                self.unmatched_shadows += len(old)
 
 
-class PairTally:
+class PairTally(Struct):
     """Sums over pairs, of whole milliseconds and microseconds, so that their order changes nothing."""
 
-    def __init__(self) -> None:
-        self._requests = self._trips = self._timed = 0
-        self._diff_ms = self._diff_sq = self._model_diff_us = 0
-        self._abs_diff: dict[int, int] = {}
-        self._failed = {(True, False): 0, (False, True): 0, (True, True): 0}
+    requests: int = 0
+    trips: int = 0
+    diff_ms: int = 0
+    diff_sq: Decimal = Decimal(0)  # ms²: more than 64 bits in time
+    abs_diff: dict[int, int] = {}
+    timed: int = 0
+    model_diff_us: int = 0
+    only_champion_failed: int = 0
+    only_shadow_failed: int = 0
+    both_failed: int = 0
+    labels: int = 0
+    error_ms: int = 0
+    error_diff_ms: int = 0
+    error_diff_sq: Decimal = Decimal(0)
 
     def add(self, pair: Pair) -> None:
         """Count one."""
         champion, shadow = pair
-        self._requests += 1
-        failed = champion.failed, shadow.failed
-        if any(failed):
-            self._failed[failed] += 1
+        self.requests += 1
+        self.both_failed += champion.failed and shadow.failed
+        self.only_champion_failed += champion.failed and not shadow.failed
+        self.only_shadow_failed += shadow.failed and not champion.failed
         if champion.model_ms and shadow.model_ms:
-            self._timed += 1
-            self._model_diff_us += round((shadow.model_ms - champion.model_ms) * _MILLI)
+            self.timed += 1
+            self.model_diff_us += round((shadow.model_ms - champion.model_ms) * _MILLI)
         for trip in pair.trips:
             diff = round((shadow.eta_s[trip] - champion.eta_s[trip]) * _MILLI)
             bucket = bucket_of(abs(diff))
-            self._trips += 1
-            self._diff_ms += diff
-            self._diff_sq += diff * diff
-            self._abs_diff[bucket] = self._abs_diff.get(bucket, 0) + 1
+            self.trips += 1
+            self.diff_ms += diff
+            self.diff_sq += diff * diff
+            self.abs_diff[bucket] = self.abs_diff.get(bucket, 0) + 1
+
+    def label(self, champion_error_s: float, shadow_error_s: float) -> None:
+        """Count a trip whose end is known."""
+        diff = round((shadow_error_s - champion_error_s) * _MILLI)
+        self.labels += 1
+        self.error_ms += round(champion_error_s * _MILLI)
+        self.error_diff_ms += diff
+        self.error_diff_sq += diff * diff
 
     def pairs(self) -> Pairs:
         """What was counted."""
         return Pairs(
-            requests=self._requests,
-            trips=self._trips,
-            diff_sum=self._diff_ms / _MILLI,
-            diff_sumsq=self._diff_sq / _MILLI**2,
-            abs_diff=Histogram(dict(self._abs_diff)),
-            timed=self._timed,
-            model_diff_sum=self._model_diff_us / _MILLI,
-            only_champion_failed=self._failed[True, False],
-            only_shadow_failed=self._failed[False, True],
-            both_failed=self._failed[True, True],
+            requests=self.requests,
+            trips=self.trips,
+            diff_sum=self.diff_ms / _MILLI,
+            diff_sumsq=float(self.diff_sq) / _MILLI**2,
+            abs_diff=Histogram(dict(self.abs_diff)),
+            timed=self.timed,
+            model_diff_sum=self.model_diff_us / _MILLI,
+            only_champion_failed=self.only_champion_failed,
+            only_shadow_failed=self.only_shadow_failed,
+            both_failed=self.both_failed,
+            labels=self.labels,
+            abs_error_sum=self.error_ms / _MILLI,
+            abs_error_diff_sum=self.error_diff_ms / _MILLI,
+            abs_error_diff_sumsq=float(self.error_diff_sq) / _MILLI**2,
         )

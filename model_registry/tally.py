@@ -6,8 +6,9 @@ Sums are of whole milliseconds, so that they are the same in any order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 from model_registry.evidence import Arm, Cell
 from model_registry.guardrails import reach
@@ -21,18 +22,20 @@ MAX_CELLS: Final = 5000  # three days and a half of minutes, should no guardrail
 _MILLI: Final = 1000
 
 
-@dataclass(slots=True)
-class _Counts:
+class Counts(Struct):
+    """One arm in one cell; histograms by bucket."""
+
     requests: int = 0
     errors: int = 0
     fallbacks: int = 0
-    latency: dict[int, int] = field(default_factory=dict)
-    model: dict[int, int] = field(default_factory=dict)
+    latency: dict[int, int] = {}
+    model: dict[int, int] = {}
     labels: int = 0
     abs_error_ms: int = 0
     abs_error_sq: int = 0  # ms²
 
     def arm(self) -> Arm:
+        """The same as evidence."""
         return Arm(
             self.requests,
             self.errors,
@@ -45,27 +48,27 @@ class _Counts:
         )
 
 
-class Tally:
-    """Cells of `cell_s` seconds from `entered_at` on; what came before it is not counted."""
+class Tally(Struct):
+    """Cells of `cell_s` seconds from `entered_at` on, by number; what came before the step is not counted."""
 
-    def __init__(self, entered_at: float, cell_s: float) -> None:
-        self._entered_at, self._cell_s = entered_at, cell_s
-        self._cells: dict[int, tuple[_Counts, _Counts]] = {}
-        self._first = 0  # cells before it were let go
-        self._alone = [0, 0]  # requests that were units of their own
-        self._units: tuple[set[int], set[int]] = (set(), set())
-        self.samples = [0, 0]
+    entered_at: float
+    cell_s: float
+    held: dict[int, tuple[Counts, Counts]] = {}
+    first: int = 0  # cells before it were let go
+    alone: list[int] = field(default_factory=lambda: [0, 0])  # requests that were units of their own
+    unit_keys: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()))
+    samples: list[int] = field(default_factory=lambda: [0, 0])
 
     @property
     def units(self) -> tuple[int, int]:
         """Distinct units of the champion and of the candidate."""
-        return self._alone[0] + len(self._units[0]), self._alone[1] + len(self._units[1])
+        return self.alone[0] + len(self.unit_keys[0]), self.alone[1] + len(self.unit_keys[1])
 
     def request(
         self, side: Side, at: float, *, failed: bool, fell_back: bool, latency_ms: float | None, model_ms: float | None
     ) -> None:
         """Count a request answered at an epoch time; a time is None where there was none."""
-        if at < self._entered_at:
+        if at < self.entered_at:
             return
         self.samples[side] += 1
         counts = self._of(at)
@@ -83,9 +86,9 @@ class Tally:
     def unit(self, side: Side, key: int | None) -> None:
         """See an experiment unit; None is a request that was one of its own."""
         if key is None:
-            self._alone[side] += 1
+            self.alone[side] += 1
         else:
-            self._units[side].add(key)
+            self.unit_keys[side].add(key)
 
     def label(self, side: Side, mature_at: float, abs_error_s: float) -> None:
         """Count a label in the cell in which it became mature."""
@@ -100,25 +103,25 @@ class Tally:
 
     def cells(self, policy: Policy, now: float) -> tuple[Cell, ...]:
         """The cells that a guardrail may look at, oldest first; the others are let go."""
-        indices = sorted(self._cells)
-        cells = [self._cell(index) for index in indices]
+        numbers = sorted(self.held)
+        cells = [self._cell(number) for number in numbers]
         kept = min(_needed(policy, cells, now), MAX_CELLS)
-        for index in indices[: len(indices) - kept]:
-            del self._cells[index]
-            self._first = index + 1
+        for number in numbers[: len(numbers) - kept]:
+            del self.held[number]
+            self.first = number + 1
         return tuple(cells[len(cells) - kept :])
 
-    def _cell(self, index: int) -> Cell:
-        champion, candidate = self._cells[index]
-        return Cell(self._entered_at + index * self._cell_s, champion.arm(), candidate.arm())
+    def _cell(self, number: int) -> Cell:
+        champion, candidate = self.held[number]
+        return Cell(self.entered_at + number * self.cell_s, champion.arm(), candidate.arm())
 
-    def _of(self, at: float) -> tuple[_Counts, _Counts] | None:
-        index = int((at - self._entered_at) // self._cell_s)
-        if index < self._first:
+    def _of(self, at: float) -> tuple[Counts, Counts] | None:
+        number = int((at - self.entered_at) // self.cell_s)
+        if number < self.first:
             return None
-        if index not in self._cells:
-            self._cells[index] = (_Counts(), _Counts())
-        return self._cells[index]
+        if number not in self.held:
+            self.held[number] = (Counts(), Counts())
+        return self.held[number]
 
 
 def _needed(policy: Policy, cells: Sequence[Cell], now: float) -> int:

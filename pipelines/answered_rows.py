@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from pipelines.prediction_rows import MICRO
 
 BATCH: Final = 5000
 _COLUMNS: Final = (
-    *("request_id", "kind", "at", "unit", "generation", "version", "arm", "id", "eta_s"),
+    *("request_id", "kind", "at", "unit", "generation", "version", "arm", "pickup_zone", "id", "eta_s"),
     *("source", "reason", "server_ms", "model_ms"),
 )
 
@@ -42,7 +42,10 @@ class SegmentPart:
             with file:
                 reader, batch = SegmentReader(file, start=self.end), list[Answered]()
                 for record in reader:
-                    batch += answered([record])
+                    one = _answered(record)
+                    if one is None:
+                        continue
+                    batch.append(one)
                     if len(batch) >= BATCH:
                         self.end = reader.end
                         yield batch
@@ -93,15 +96,14 @@ class ParquetRows:
         self._file.close()
 
 
-def answered(records: Iterable[Prediction]) -> Iterator[Answered]:
-    """What judges need of records; tensors have no arm, and what does not fit together is no answer."""
-    for record in records:
-        if record.kind == INFER:
-            continue
-        try:
-            yield Answered.of(record)
-        except ValueError:  # compaction keeps the segment as damaged
-            continue
+def _answered(record: Prediction) -> Answered | None:
+    """What judges need of a record; tensors have no arm."""
+    if record.kind == INFER:
+        return None
+    try:
+        return Answered.of(record)
+    except ValueError:  # its parts don't fit together: compaction keeps the segment as damaged
+        return None
 
 
 def _values(table: Any, name: str) -> list[Any]:
@@ -122,6 +124,7 @@ def _one(columns: dict[str, list[Any]], rows: list[int]) -> Answered:
         one["generation"],
         one["version"],
         one["arm"],
+        one["pickup_zone"] or "",
         [columns["id"][row] for row in rows],
         [columns["eta_s"][row] for row in rows],
         [columns["source"][row] == "fallback" for row in rows],

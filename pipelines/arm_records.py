@@ -9,8 +9,9 @@ import msgspec
 
 from adapters.state import State
 from contracts.answered import Answered
-from contracts.predictions import ETA, SHADOW
+from contracts.predictions import ETA, KILL_SWITCH, SHADOW
 from contracts.routes import RouteTable
+from model_registry.lifecycle import Phase
 from model_registry.policy import Shadow
 from model_registry.rollout import Rollout, route_table
 from model_registry.tally import CANDIDATE_SIDE, CHAMPION_SIDE, Side
@@ -23,11 +24,12 @@ class ArmRecords:
     """Tells by the generation of the route table a record was answered under.
 
     Replicas put a new table in force within a second; what they answer until then was split by the old one. A kill
-    switch is a table of its own, under which nobody is asked.
+    switch is a table of its own, under which nobody is asked; a replica that can't load that table keeps the switch.
     """
 
     def __init__(self, rollout: Rollout, state: State) -> None:
-        self._rollout, self._state = rollout, state
+        # As it split the traffic in its step, whatever became of it since.
+        self._rollout, self._state = msgspec.structs.replace(rollout, phase=Phase.CANARY), state
         self._shadow = isinstance(rollout.present, Shadow)
         self._known = 0  # the newest generation that was looked up
         self._ours = _NONE
@@ -44,7 +46,7 @@ class ArmRecords:
 
     def side(self, one: Answered) -> Side | None:
         """Whose answer it is; None where it is no evidence of this step. In a shadow step both sides saw a request."""
-        if one.generation not in self._ours or not one.unit:
+        if one.generation not in self._ours or not one.unit or one.reason == KILL_SWITCH:
             return None
         if one.kind == ETA and one.arm == CHAMPION and one.version == self._rollout.champion:
             return CHAMPION_SIDE

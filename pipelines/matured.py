@@ -19,7 +19,7 @@ class Matured:
     """Reads answers a second time, at the age at which they are judged, and their outcomes with them."""
 
     def __init__(self, folder: Path, state: State, cut_s: float) -> None:
-        self._range, self._state = LogRange(folder), state
+        self.folder, self._range, self._state = folder, LogRange(folder), state
         self.cut_s = cut_s
 
     def until(self, now: float) -> float:

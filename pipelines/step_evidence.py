@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import Final
+
+from msgspec import Struct, field
 
 from contracts.answered import Answered
 from model_registry.evidence import Evidence, Moments
@@ -17,90 +17,128 @@ from model_registry.shadow_pairs import Matching, Pair, PairTally
 from model_registry.tally import CANDIDATE_SIDE, CHAMPION_SIDE, Side, Tally
 from model_registry.unit_means import UnitMeans
 from pipelines.arm_records import ArmRecords
-from pipelines.log_feed import LogFeed
+from pipelines.log_feed import Cursor, LogFeed
 from pipelines.matured import Matured
 
 CELL_S: Final = 60.0
 PAIR_S: Final = 180.0  # an answer and its shadow are in the log within this time of each other
 HISTORY_S: Final = 7 * 86_400.0  # of units before the rollout
-_SLICE_S: Final = 600.0
+_LABEL_SLICE_S: Final = 120.0
+_HISTORY_SLICE_S: Final = 600.0
 TimeLeft = Callable[[], bool]
 
 
-class StepEvidence:
-    """Adds up what `feed` and `matured` give; the result does not depend on when, or how often, it is asked."""
+class StepKey(Struct, frozen=True):
+    """What evidence is of; of anything else it says nothing."""
 
-    def __init__(self, rollout: Rollout, records: ArmRecords, feed: LogFeed, matured: Matured) -> None:
-        self._records, self._feed, self._matured = records, feed, matured
+    rollout: str
+    step: int
+    entered_at: float
+    cut_s: float
+
+    @classmethod
+    def of(cls, rollout: Rollout, cut_s: float) -> StepKey:
+        """The present step."""
+        return cls(rollout.id, rollout.step, rollout.entered_at, cut_s)
+
+
+class StepState(Struct):
+    """All that was gathered, and how far log and labels were read: what goes on after a restart."""
+
+    key: StepKey
+    tally: Tally
+    matured_to: float  # answers before this time have had their labels added
+    history_to: float  # and units their history
+    cursor: Cursor = field(default_factory=Cursor)
+    left: list[Answered] = []  # read, and not yet counted
+    matching: Matching = field(default_factory=Matching)
+    pairs: PairTally = field(default_factory=PairTally)
+    units: tuple[UnitMeans, UnitMeans] = field(default_factory=lambda: (UnitMeans(), UnitMeans()))
+    history: UnitMeans = field(default_factory=UnitMeans)
+    outcomes: dict[str, int] = {}  # by what became of them: joined, late, unknown
+
+
+def begin(rollout: Rollout, cut_s: float) -> StepState:
+    """Nothing yet."""
+    ab, entered_at = rollout.present, rollout.entered_at
+    past_s = HISTORY_S if isinstance(ab, AB) and ab.cuped else 0.0
+    tally = Tally(entered_at, min(CELL_S, rollout.policy.interval))
+    return StepState(StepKey.of(rollout, cut_s), tally, entered_at, entered_at - past_s)
+
+
+class StepEvidence:
+    """Adds up what log and outcomes give; the result does not depend on when, or how often, it is asked."""
+
+    def __init__(self, rollout: Rollout, records: ArmRecords, matured: Matured, state: StepState) -> None:
+        self._records, self._matured, self.state = records, matured, state
+        self._feed = LogFeed(matured.folder, rollout.entered_at, state.cursor)
         self._shadow = isinstance(rollout.present, Shadow)
         self._ab = rollout.present if isinstance(rollout.present, AB) else None
         self._entered_at = rollout.entered_at
-        self._cell_s = min(CELL_S, rollout.policy.interval)
-        self._tally = Tally(self._entered_at, self._cell_s)
-        self._matching, self._pairs = Matching(), PairTally()
-        self._units = (UnitMeans(), UnitMeans())
-        self._history = UnitMeans()
-        self._left: list[Answered] = []  # read, and not yet counted
-        self._matured_to = self._entered_at
-        self._history_to = self._entered_at - (HISTORY_S if self._ab and self._ab.cuped else 0.0)
-        self.counts: Counter[str] = Counter()
 
     @property
     def samples(self) -> int:
         """Requests of both arms."""
-        return sum(self._tally.samples)
+        return sum(self.state.tally.samples)
 
     def read(self, time_left: TimeLeft) -> bool:
         """Count what is new; False where time ran out before its end. Raises Unavailable, and then goes on there."""
-        for batch in chain([self._left], self._feed.batches()):
-            self._left = batch
-            self._records.learn(batch)
-            self._count(batch)
-            self._left = []
+        self._count()
+        for batch in self._feed.batches():
+            self.state.left = batch
+            self._count()
             if not time_left():
                 return False
         return True
 
     def mature(self, now: float, time_left: TimeLeft) -> None:
-        """Add labels of what is old enough, in whole cells, and the units' history; what has no time now waits."""
-        until = self._matured.until(now)
-        cells = math.floor((until - self._entered_at) / self._cell_s)
-        while self._matured_to < (end := self._entered_at + cells * self._cell_s) and time_left():
-            end = min(end, self._matured_to + _SLICE_S)
-            self._label(self._matured_to, end)
-            self._matured_to = end
-        while self._history_to < self._entered_at <= until and time_left():
-            end = min(self._entered_at, self._history_to + _SLICE_S)
-            self._remember(self._history_to, end)
-            self._history_to = end
+        """Add labels of what is old enough, in whole cells, and the units' history; what has no time now waits.
+
+        Raises Unavailable, and then goes on there.
+        """
+        state, until = self.state, self._matured.until(now)
+        cells = math.floor((until - self._entered_at) / state.tally.cell_s)
+        while state.matured_to < (end := self._entered_at + cells * state.tally.cell_s) and time_left():
+            end = min(end, state.matured_to + _LABEL_SLICE_S)
+            self._label(state.matured_to, end)
+            state.matured_to = end
+        while state.history_to < self._entered_at <= until and time_left():
+            end = min(self._entered_at, state.history_to + _HISTORY_SLICE_S)
+            self._remember(state.history_to, end)
+            state.history_to = end
 
     def evidence(self, policy: Policy, now: float) -> Evidence:
         """Everything so far."""
+        tally = self.state.tally
         return Evidence(
-            cells=self._tally.cells(policy, now),
-            samples=self._tally.samples[CANDIDATE_SIDE],
-            units=self._tally.units,
+            cells=tally.cells(policy, now),
+            samples=tally.samples[CANDIDATE_SIDE],
+            units=tally.units,
             ab=self._moments(),
-            pairs=self._pairs.pairs() if self._shadow else None,
+            pairs=self.state.pairs.pairs() if self._shadow else None,
         )
 
-    def _count(self, batch: list[Answered]) -> None:
-        for one in batch:
+    def _count(self) -> None:
+        """Count what was read last."""
+        state = self.state
+        self._records.learn(state.left)
+        for one in state.left:
             side = self._records.side(one)
             if side is None:
                 continue
             if not self._shadow:
                 self._request(side, one, one.server_ms)
-                self._tally.unit(side, one.unit_key)
-            elif pair := self._matching.add(one):
-                self._pairs.add(pair)
+                state.tally.unit(side, one.unit_key)
+            elif pair := state.matching.add(one):
+                state.pairs.add(pair)
                 self._request(CHAMPION_SIDE, pair.champion, pair.champion.server_ms)
                 self._request(CANDIDATE_SIDE, pair.shadow, pair.latency_ms)
-        if self._shadow and batch:
-            self._matching.forget(max(one.at for one in batch) - PAIR_S)
+        if self._shadow and state.left:
+            state.matching.forget(max(one.at for one in state.left) - PAIR_S)
+        state.left = []
 
     def _request(self, side: Side, one: Answered, latency_ms: float | None) -> None:
-        self._tally.request(
+        self.state.tally.request(
             side,
             one.at,
             failed=one.failed,
@@ -126,14 +164,15 @@ class StepEvidence:
                     pairs.append((pair, fates))
         self._add_singles(singles)
         self._add_pairs(pairs)
-        self.counts.update(join.counts)
+        for word, count in join.counts.items():
+            self.state.outcomes[word] = self.state.outcomes.get(word, 0) + count
 
     def _add_singles(self, singles: Iterable[tuple[Side, Answered, list[Fate]]]) -> None:
         for side, one, fates in singles:
             for _, error in abs_errors(one, fates):
-                self._tally.label(side, one.at + self._matured.cut_s, error)
+                self.state.tally.label(side, one.at + self._matured.cut_s, error)
             if self._ab:
-                self._units[side].add(one.unit_key, measured(self._ab.metric, one, fates))
+                self.state.units[side].add(one.unit_key, measured(self._ab.metric, one, fates))
 
     def _add_pairs(self, pairs: Iterable[tuple[Pair, list[Fate]]]) -> None:
         """A trip is a label of both sides or of neither: the same trips are compared."""
@@ -142,22 +181,26 @@ class StepEvidence:
                 actual = fates[trip].actual_s
                 if actual is not None:
                     mature_at = pair.champion.at + self._matured.cut_s
-                    self._tally.label(CHAMPION_SIDE, mature_at, abs(pair.champion.eta_s[trip] - actual))
-                    self._tally.label(CANDIDATE_SIDE, mature_at, abs(pair.shadow.eta_s[trip] - actual))
+                    errors = pair.errors(trip, actual)
+                    self.state.tally.label(CHAMPION_SIDE, mature_at, errors[CHAMPION_SIDE])
+                    self.state.tally.label(CANDIDATE_SIDE, mature_at, errors[CANDIDATE_SIDE])
+                    self.state.pairs.label(*errors)
 
     def _remember(self, start: float, end: float) -> None:
         assert self._ab  # noqa: S101 - nothing else has a history
-        found: list[tuple[int | None, list[int]]] = []
+        found: list[tuple[int, list[int]]] = []
         for batch in self._matured.between(start, end, Join(self._matured.cut_s)):
+            self._records.learn(one for one, _ in batch)
             for one, fates in batch:
-                if self._records.before(one) and one.unit_key is not None:
-                    found.append((one.unit_key, measured(self._ab.metric, one, fates)))
+                key = one.unit_key
+                if key is not None and self._records.before(one):
+                    found.append((key, measured(self._ab.metric, one, fates)))
         for key, values in found:
-            self._history.add(key, values)
+            self.state.history.add(key, values)
 
     def _moments(self) -> tuple[Moments, Moments] | None:
         """Both arms' moments; None where the step has no use for them, or the history is not read yet."""
-        if not self._ab or self._history_to < self._entered_at:
+        if not self._ab or self.state.history_to < self._entered_at:
             return None
-        champion, candidate = self._units
-        return champion.moments(self._history), candidate.moments(self._history)
+        champion, candidate = self.state.units
+        return champion.moments(self.state.history), candidate.moments(self.state.history)

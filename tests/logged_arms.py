@@ -11,6 +11,7 @@ from typing import Any
 from adapters.state import State
 from contracts.messages import Outcome
 from contracts.predictions import Prediction
+from contracts.routes import RouteTable
 from model_registry.lifecycle import Phase
 from model_registry.policy import AB, Policy, Shadow
 from model_registry.rollout import Rollout, route_table
@@ -29,10 +30,14 @@ _IDS = RequestIds(b"a secret")
 
 @dataclass
 class Arms:
-    """Champion 1 and candidate 2 of a rollout that entered a step at NOW."""
+    """Champion 1 and candidate 2 of a rollout that entered a step at NOW, under a generation of the route table.
+
+    Generations before it have the champion alone.
+    """
 
     folder: Path
     step: int = CANARY_STEP
+    generation: int = 1
     policy: Policy = field(default_factory=small_policy)
     clock: FakeClock = field(default_factory=FakeClock)
 
@@ -40,7 +45,9 @@ class Arms:
         """Put the step's route table in force."""
         self.state = State(f"sqlite:///{self.folder / 'state.db'}")
         self.rollout = self.rollout_at(self.step)
-        self.table = route_table(self.rollout, 1)
+        self.table = route_table(self.rollout, self.generation)
+        for before in range(1, self.generation):
+            self.state.put_route_table(RouteTable("eta", before, champion=1))
         self.state.put_route_table(self.table)
         self.log = self.replica()
 
@@ -71,14 +78,14 @@ class Arms:
         return PredictionLog(self.predictions, HEAD, limits, self.clock)
 
     def source(self, **changes: Any) -> LogEvidence:
-        """A controller's evidence, from the beginning."""
+        """A controller's evidence, from the beginning, or from its `file`."""
         return LogEvidence(self.predictions, self.state, cut_s=CUT_S, clock=self.clock, **changes)
 
     def answer(
         self, arm: str = "champion", *, after_s: float = 0.0, eta_s: float = 600.0, **changes: Any
     ) -> Prediction:
         """Log one answer, `after_s` into the step."""
-        record = answered(arm, NOW + after_s, eta_s, **changes)
+        record = answered(arm, NOW + after_s, eta_s, **{"generation": self.generation, **changes})
         self.log.append(record)
         return record
 
@@ -89,11 +96,13 @@ class Arms:
         self.answer("shadow", **{**mirror, **(shadow or {})})
         return record
 
-    def completed(self, record: Prediction, actual_s: float, *, after_s: float = 60.0, **changes: Any) -> None:
-        """Keep the outcome of an answer's first trip, received `after_s` after the answer."""
-        words = {"request_id": record.request_id, "id": record.ids[0], "event": "completed", "actual_s": actual_s}
-        outcome = Outcome(**{**words, "at": datetime.fromtimestamp(record.at + after_s, UTC), **changes})
-        self.state.add_outcomes([outcome], record.at + after_s)
+    def completed(self, *records: Prediction, actual_s: float, after_s: float = 60.0, **changes: Any) -> None:
+        """Keep the outcomes of answers' first trips, received `after_s` after the first answer."""
+        outcomes = []
+        for record in records:
+            words = {"request_id": record.request_id, "id": record.ids[0], "event": "completed", "actual_s": actual_s}
+            outcomes.append(Outcome(**{**words, "at": datetime.fromtimestamp(record.at + after_s, UTC), **changes}))
+        self.state.add_outcomes(outcomes, records[0].at + after_s)
 
 
 def answered(arm: str, at: float, eta_s: float, **changes: Any) -> Prediction:

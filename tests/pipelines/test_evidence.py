@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from adapters.segment_writer import SegmentLimits
@@ -17,6 +17,7 @@ from model_registry.histogram import Histogram
 from pipelines.compaction import compact
 from pipelines.evidence import open_evidence
 from pipelines.matured import SETTLE_S
+from pipelines.partition_files import SEGMENTS
 from serving.eta import Reason
 from serving.prediction_log import LogLimits
 from serving.settings import Settings
@@ -91,10 +92,11 @@ def test_an_error_is_counted_though_a_fallback_hid_it(arms: Arms) -> None:
         {"version": 3},
         {"kind": "shadow"},
         {"unit": ""},  # a tester chose the arm
+        {"fallback": b"\1", "reason": "kill_switch"},
     ],
 )
 def test_what_the_split_did_not_choose_counts_nowhere(arms: Arms, changes: dict[str, Any]) -> None:
-    """Other tables, tensors, other versions, arms chosen by hand."""
+    """Other tables, shadows in a canary, other versions, arms chosen by hand, models switched off."""
     arms.answer("canary", **changes)
     arms.log.flush()
     evidence = arms.source().evidence(arms.rollout, NOW + 60)
@@ -171,6 +173,18 @@ def test_what_was_compacted_unread_is_read_from_parquet_once(arms: Arms) -> None
     assert source.evidence(arms.rollout, NOW + 10) == arms.source().evidence(arms.rollout, NOW + 10)
 
 
+def test_a_file_of_an_older_release_is_left_alone(arms: Arms) -> None:
+    """It does not say of which segments it is, and it is older than the rollout."""
+    arms.answer()
+    arms.log.close()
+    compact(arms.predictions, keep_bytes=EVERYTHING)
+    (path,) = arms.predictions.glob("parquet/*/*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    kept = {name: value for name, value in table.schema.metadata.items() if name != SEGMENTS}
+    pq.write_table(table.replace_schema_metadata(kept), path)
+    assert arms.source().evidence(arms.rollout, NOW + 60).cells == ()
+
+
 def test_a_compaction_in_its_midst_doubles_nothing(arms: Arms) -> None:
     """Parquet is there before its segments go."""
     source = arms.source()
@@ -227,6 +241,46 @@ def test_a_late_record_is_counted_in_its_minute(arms: Arms) -> None:
     assert [cell.at for cell in source.evidence(arms.rollout, NOW + 300).cells] == [NOW, NOW + 180]
 
 
+def test_a_controller_that_starts_again_goes_on(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what it kept: of a step of weeks it reads what is new."""
+    kept = {"file": arms.folder / "evidence.msgpack", "save_s": 0.0}
+    for i in range(3):
+        arms.answer("canary", after_s=i, unit=f"rider-{i}")
+    arms.log.flush()
+    before = arms.source(**kept).evidence(arms.rollout, NOW + 60)
+    seen: list[str] = []
+    monkeypatch.setattr("pipelines.answered_rows.SegmentReader", _watched(seen))
+    record = arms.answer("canary", after_s=3, unit="rider-0")
+    arms.log.flush()
+    after = arms.source(**kept).evidence(arms.rollout, NOW + 60)
+    assert seen == [record.request_id]
+    assert (before.samples, before.units, after.samples, after.units) == (3, (0, 3), 4, (0, 3))
+    assert kept["file"].stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93\x01", b"no MessagePack", None])
+def test_what_was_kept_and_is_of_no_use_is_left_alone(arms: Arms, content: bytes | None) -> None:
+    """Damaged, or of another step: the log has it all."""
+    file = arms.folder / "evidence.msgpack"
+    kept = {"file": file, "save_s": 0.0}
+    arms.answer("canary")
+    arms.log.flush()
+    if content is None:
+        arms.source(**kept).evidence(arms.rollout_at(CANARY_STEP + 1), NOW + 60)
+    else:
+        file.write_bytes(content)
+    assert arms.source(**kept).evidence(arms.rollout, NOW + 60).samples == 1
+
+
+def test_what_can_not_be_kept_does_no_harm(arms: Arms, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder that is gone, a disk that is full: it is told."""
+    arms.answer("canary")
+    arms.log.flush()
+    source = arms.source(file=arms.folder / "gone" / "evidence.msgpack", save_s=0.0)
+    assert source.evidence(arms.rollout, NOW + 60).samples == 1
+    assert "can't be written" in caplog.text
+
+
 def test_the_next_step_starts_from_nothing(arms: Arms) -> None:
     """Under its own table, with none of the minutes before."""
     source = arms.source()
@@ -249,9 +303,9 @@ def test_labels_count_at_one_age_in_both_arms(arms: Arms) -> None:
     short = arms.answer("canary", after_s=5)
     base = arms.answer(after_s=5)
     arms.log.flush()
-    arms.completed(short, 630.0)
-    arms.completed(base, 500.0, after_s=CUT_S)
-    arms.completed(slow, 1000.0, after_s=CUT_S + 1)
+    arms.completed(short, actual_s=630.0)
+    arms.completed(base, actual_s=500.0, after_s=CUT_S)
+    arms.completed(slow, actual_s=1000.0, after_s=CUT_S + 1)
     source = arms.source()
     early = source.evidence(arms.rollout, LATER + 59)
     assert total(early, "candidate").labels == total(early, "champion").labels == 0
@@ -260,7 +314,7 @@ def test_labels_count_at_one_age_in_both_arms(arms: Arms) -> None:
     assert cell.at == NOW + CUT_S
     assert (cell.candidate.labels, cell.candidate.abs_error_sum, cell.candidate.abs_error_sumsq) == (1, 30.0, 900.0)
     assert (cell.champion.labels, cell.champion.abs_error_sum) == (1, 100.0)
-    assert source.counts == {"joined": 2, "late": 1}
+    assert source.outcomes == {"joined": 2, "late": 1}
     assert source.evidence(arms.rollout, LATER + 300) == arms.source().evidence(arms.rollout, LATER + 300)
 
 
@@ -268,20 +322,20 @@ def test_an_outcome_of_a_trip_that_was_not_asked_for_is_unknown(arms: Arms) -> N
     """The request is ours, the trip's id is not; a duplicate is refused where it comes in."""
     record = arms.answer("canary")
     arms.log.flush()
-    arms.completed(record, 700.0, id="z")
-    arms.completed(record, 700.0)
-    arms.completed(record, 800.0)
+    arms.completed(record, actual_s=700.0, id="z")
+    arms.completed(record, actual_s=700.0)
+    arms.completed(record, actual_s=800.0)
     source = arms.source()
     candidate = total(source.evidence(arms.rollout, LATER + 60), "candidate")
     assert (candidate.labels, candidate.abs_error_sum) == (1, 100.0)
-    assert source.counts == {"unknown": 1, "joined": 1}
+    assert source.outcomes == {"unknown": 1, "joined": 1}
 
 
 def test_accuracy_is_of_what_an_arm_gave(arms: Arms) -> None:
     """The heuristic's answer counts where the version failed, and not where its features did."""
     for reason in ("", "model_output_invalid", "features_unavailable"):
         record = arms.answer("canary", fallback=b"\1" if reason else b"", reason=reason)
-        arms.completed(record, 700.0)
+        arms.completed(record, actual_s=700.0)
     arms.log.flush()
     assert total(arms.source().evidence(arms.rollout, LATER + 60), "candidate").labels == 2
 
@@ -290,7 +344,7 @@ def test_labels_are_the_same_out_of_parquet(arms: Arms) -> None:
     """By then most of the log is compacted."""
     for i in range(5):
         record = arms.answer("canary" if i % 2 else "champion", after_s=i)
-        arms.completed(record, 700.0 + i, event="completed")
+        arms.completed(record, actual_s=700.0 + i, event="completed")
     arms.log.close()
     before = arms.source().evidence(arms.rollout, LATER + 60)
     compact(arms.predictions, keep_bytes=EVERYTHING)
@@ -306,8 +360,8 @@ def test_a_shadow_is_compared_pair_by_pair(tmp_path: Path) -> None:
     failed = {"fallback": b"\1", "reason": "model_error", "model_ms": 0.0, "eta_s": float("nan")}
     broken = arms.mirrored(shadow=failed)
     arms.log.flush()
-    arms.completed(record, 620.0)
-    arms.completed(broken, 620.0)
+    arms.completed(record, actual_s=620.0)
+    arms.completed(broken, actual_s=620.0)
     evidence = arms.source().evidence(arms.rollout, LATER + 60)
     champion, candidate = total(evidence, "champion"), total(evidence, "candidate")
     assert (champion.requests, champion.errors, candidate.requests, candidate.errors) == (2, 0, 2, 1)
@@ -318,6 +372,7 @@ def test_a_shadow_is_compared_pair_by_pair(tmp_path: Path) -> None:
     assert pairs
     assert (pairs.requests, pairs.trips, pairs.diff_sum, pairs.diff_sumsq) == (2, 1, 10.0, 100.0)
     assert (pairs.timed, pairs.model_diff_sum, pairs.only_shadow_failed) == (1, 8.0, 1)
+    assert (pairs.labels, pairs.abs_error_sum, pairs.abs_error_diff_sum) == (1, 20.0, -10.0)
     arms.log.close()
     compact(arms.predictions, keep_bytes=EVERYTHING)
     assert arms.source().evidence(arms.rollout, LATER + 60) == evidence
@@ -325,15 +380,10 @@ def test_a_shadow_is_compared_pair_by_pair(tmp_path: Path) -> None:
 
 def test_an_ab_step_gives_moments_over_units_with_their_history(tmp_path: Path) -> None:
     """A rider's mean error, beside the rider's own before the rollout; who has none stands at the middle."""
-    arms = Arms(tmp_path, step=AB_STEP)
-    table = msgspec.structs.replace(arms.table, generation=2)
-    arms.state.put_route_table(table)  # so that generation 1 can be before it
-    arms.state._engine.dispose()
-    with sqlite3.connect(tmp_path / "state.db") as database:
-        database.execute("UPDATE route_tables SET document = replace(document, 'eta-1', 'eta-0') WHERE generation = 1")
+    arms = Arms(tmp_path, step=AB_STEP, generation=2)
     arms.clock.advance(-3000.0)
     for unit, error in (("anna", 10.0), ("bert", 50.0)):
-        arms.completed(arms.answer(after_s=-3000.0, unit=unit, eta_s=600.0 + error), 600.0)
+        arms.completed(arms.answer(after_s=-3000.0, unit=unit, eta_s=600.0 + error, generation=1), actual_s=600.0)
     arms.log.close()
     arms.clock.advance(3000.0)
     arms.log = arms.replica()
@@ -343,8 +393,8 @@ def test_an_ab_step_gives_moments_over_units_with_their_history(tmp_path: Path) 
         ("new", "canary", (5.0,)),
     ):
         for error in errors:
-            arms.completed(arms.answer(arm, after_s=5, unit=unit, eta_s=600.0 + error, generation=2), 600.0)
-    arms.completed(arms.answer("canary", after_s=6, eta_s=607.0, generation=2), 600.0)
+            arms.completed(arms.answer(arm, after_s=5, unit=unit, eta_s=600.0 + error), actual_s=600.0)
+    arms.completed(arms.answer("canary", after_s=6, eta_s=607.0), actual_s=600.0)
     arms.log.flush()
     evidence = arms.source().evidence(arms.rollout, LATER + 60)
     assert evidence.ab
@@ -384,7 +434,7 @@ def test_a_database_that_goes_while_labels_are_read_adds_none_twice(
     """A span's labels are added when all of them are there."""
     arms.log = arms.replica(LogLimits(segments=SegmentLimits(segment_bytes=1)))  # a segment each
     for i in range(3):
-        arms.completed(arms.answer("canary", after_s=i), 700.0)
+        arms.completed(arms.answer("canary", after_s=i), actual_s=700.0)
         arms.log.flush()
     source, outcomes, asked = arms.source(), arms.state.outcomes_between, []
 
@@ -398,7 +448,7 @@ def test_a_database_that_goes_while_labels_are_read_adds_none_twice(
     with pytest.raises(Unavailable, match="gone"):
         source.evidence(arms.rollout, LATER + 60)
     assert total(source.evidence(arms.rollout, LATER + 60), "candidate").labels == 3
-    assert source.counts == {"joined": 3}
+    assert source.outcomes == {"joined": 3}
 
 
 def test_damaged_parquet_is_named(arms: Arms) -> None:
@@ -419,10 +469,9 @@ def test_a_look_has_a_budget(arms: Arms) -> None:
         arms.log.close()
         arms.log = arms.replica()
     source = arms.source(budget_s=0.0)
-    for _ in range(4):  # one batch a look, the first of which is what an earlier look had left: nothing
+    for _ in range(3):  # a batch a look
         with pytest.raises(Unavailable, match="catching_up"):
             source.evidence(arms.rollout, NOW + 60)
-    source._budget_s = 1.0
     assert source.evidence(arms.rollout, NOW + 60).samples == 3
 
 
@@ -430,9 +479,9 @@ def test_cells_that_no_guardrail_looks_at_are_let_go(arms: Arms) -> None:
     """When windows are full: a step of weeks takes no more memory than one of hours."""
     source = arms.source()
     for minute in range(40):
-        for _ in range(60):
-            record = arms.answer("canary", after_s=60.0 * minute)
-            arms.completed(record, 650.0)
+        arms.clock.seconds = NOW + 60.0 * minute
+        records = [arms.answer("canary", after_s=60.0 * minute) for _ in range(60)]
+        arms.completed(*records, actual_s=650.0)
         arms.log.flush()
     evidence = source.evidence(arms.rollout, NOW + 2400 + CUT_S + SETTLE_S)
     assert evidence.samples == 2400
