@@ -150,6 +150,18 @@ def _parser() -> argparse.ArgumentParser:
     sized.add_argument("--power", type=float, default=0.8, help="chance to find it (default: %(default)s)")
     sized.add_argument("--days", type=float, default=7.0, help="of the past to learn from (default: 7, and 7 before)")
 
+    experiment = verbs.add_parser("experiment", help="read out A/B tests").add_subparsers(required=True, metavar="WHAT")
+    read_out = verb("report", _experiment_report, "What a rollout's shadow, canary or A/B test showed.", experiment)
+    read_out.add_argument("name", metavar="NAME", help="of the rollout, such as eta-3")
+    read_out.add_argument("--html", type=Path, metavar="FILE", help="write a page with a plot, too")
+
+    sized = verb("plan", _experiment_plan, "How many units and days an A/B test needs here.", experiment)
+    sized.add_argument("--metric", default="abs_error_s", help="of the A/B step (default: %(default)s)")
+    sized.add_argument("--change", type=float, required=True, metavar="PERCENT", help="to be found, such as -3")
+    sized.add_argument("--split", type=float, default=50.0, metavar="PERCENT", help="the candidate's (default: 50)")
+    sized.add_argument("--power", type=float, default=0.8, help="chance to find it (default: %(default)s)")
+    sized.add_argument("--days", type=float, default=7.0, help="of the past to learn from (default: 7, and 7 before)")
+
     up = verb("up", _up, "Start the serving stack; on a fresh machine bring trips in and train first.")
     up.add_argument("--foreground", action="store_true", help="stay in the terminal; Ctrl-C stops the stack")
     verb("down", _down, "Stop what `tandem up` started, and only that.")
@@ -268,6 +280,18 @@ def _replay(a: argparse.Namespace) -> dict[str, Any]:
         return _run("replay", "replay_request", a.home, a.request, version=a.version)
     how = {"rate": a.rate, "peak": a.peak, "seconds": a.seconds, "wait": a.wait}
     return _run("replay_trips", "replay_trips", a.home, a.trips, **how, progress=_progress())
+
+
+def _experiment_report(a: argparse.Namespace) -> dict[str, Any]:
+    result = _run("experiment", "report", a.home, a.name, html=a.html)
+    if a.json:
+        result.pop("text", None)
+    return result
+
+
+def _experiment_plan(a: argparse.Namespace) -> dict[str, Any]:
+    words = {name: getattr(a, name) for name in ("metric", "change", "split", "power", "days")}
+    return _run("experiment_plan", "plan_test", a.home, **words)
 
 
 def _experiment_report(a: argparse.Namespace) -> dict[str, Any]:

@@ -96,11 +96,13 @@ class Arms:
         self.answer("shadow", **{**mirror, **(shadow or {})})
         return record
 
-    def completed(self, record: Prediction, actual_s: float, *, after_s: float = 60.0, **changes: Any) -> None:
-        """Keep the outcome of an answer's first trip, received `after_s` after the answer."""
-        words = {"request_id": record.request_id, "id": record.ids[0], "event": "completed", "actual_s": actual_s}
-        outcome = Outcome(**{**words, "at": datetime.fromtimestamp(record.at + after_s, UTC), **changes})
-        self.state.add_outcomes([outcome], record.at + after_s)
+    def completed(self, *records: Prediction, actual_s: float, after_s: float = 60.0, **changes: Any) -> None:
+        """Keep the outcomes of answers' first trips, received `after_s` after the first answer."""
+        outcomes = []
+        for record in records:
+            words = {"request_id": record.request_id, "id": record.ids[0], "event": "completed", "actual_s": actual_s}
+            outcomes.append(Outcome(**{**words, "at": datetime.fromtimestamp(record.at + after_s, UTC), **changes}))
+        self.state.add_outcomes(outcomes, records[0].at + after_s)
 
 
 def answered(arm: str, at: float, eta_s: float, **changes: Any) -> Prediction:

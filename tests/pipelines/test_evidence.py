@@ -303,9 +303,9 @@ def test_labels_count_at_one_age_in_both_arms(arms: Arms) -> None:
     short = arms.answer("canary", after_s=5)
     base = arms.answer(after_s=5)
     arms.log.flush()
-    arms.completed(short, 630.0)
-    arms.completed(base, 500.0, after_s=CUT_S)
-    arms.completed(slow, 1000.0, after_s=CUT_S + 1)
+    arms.completed(short, actual_s=630.0)
+    arms.completed(base, actual_s=500.0, after_s=CUT_S)
+    arms.completed(slow, actual_s=1000.0, after_s=CUT_S + 1)
     source = arms.source()
     early = source.evidence(arms.rollout, LATER + 59)
     assert total(early, "candidate").labels == total(early, "champion").labels == 0
@@ -322,9 +322,9 @@ def test_an_outcome_of_a_trip_that_was_not_asked_for_is_unknown(arms: Arms) -> N
     """The request is ours, the trip's id is not; a duplicate is refused where it comes in."""
     record = arms.answer("canary")
     arms.log.flush()
-    arms.completed(record, 700.0, id="z")
-    arms.completed(record, 700.0)
-    arms.completed(record, 800.0)
+    arms.completed(record, actual_s=700.0, id="z")
+    arms.completed(record, actual_s=700.0)
+    arms.completed(record, actual_s=800.0)
     source = arms.source()
     candidate = total(source.evidence(arms.rollout, LATER + 60), "candidate")
     assert (candidate.labels, candidate.abs_error_sum) == (1, 100.0)
@@ -335,7 +335,7 @@ def test_accuracy_is_of_what_an_arm_gave(arms: Arms) -> None:
     """The heuristic's answer counts where the version failed, and not where its features did."""
     for reason in ("", "model_output_invalid", "features_unavailable"):
         record = arms.answer("canary", fallback=b"\1" if reason else b"", reason=reason)
-        arms.completed(record, 700.0)
+        arms.completed(record, actual_s=700.0)
     arms.log.flush()
     assert total(arms.source().evidence(arms.rollout, LATER + 60), "candidate").labels == 2
 
@@ -344,7 +344,7 @@ def test_labels_are_the_same_out_of_parquet(arms: Arms) -> None:
     """By then most of the log is compacted."""
     for i in range(5):
         record = arms.answer("canary" if i % 2 else "champion", after_s=i)
-        arms.completed(record, 700.0 + i, event="completed")
+        arms.completed(record, actual_s=700.0 + i, event="completed")
     arms.log.close()
     before = arms.source().evidence(arms.rollout, LATER + 60)
     compact(arms.predictions, keep_bytes=EVERYTHING)
@@ -360,8 +360,8 @@ def test_a_shadow_is_compared_pair_by_pair(tmp_path: Path) -> None:
     failed = {"fallback": b"\1", "reason": "model_error", "model_ms": 0.0, "eta_s": float("nan")}
     broken = arms.mirrored(shadow=failed)
     arms.log.flush()
-    arms.completed(record, 620.0)
-    arms.completed(broken, 620.0)
+    arms.completed(record, actual_s=620.0)
+    arms.completed(broken, actual_s=620.0)
     evidence = arms.source().evidence(arms.rollout, LATER + 60)
     champion, candidate = total(evidence, "champion"), total(evidence, "candidate")
     assert (champion.requests, champion.errors, candidate.requests, candidate.errors) == (2, 0, 2, 1)
@@ -383,7 +383,7 @@ def test_an_ab_step_gives_moments_over_units_with_their_history(tmp_path: Path) 
     arms = Arms(tmp_path, step=AB_STEP, generation=2)
     arms.clock.advance(-3000.0)
     for unit, error in (("anna", 10.0), ("bert", 50.0)):
-        arms.completed(arms.answer(after_s=-3000.0, unit=unit, eta_s=600.0 + error, generation=1), 600.0)
+        arms.completed(arms.answer(after_s=-3000.0, unit=unit, eta_s=600.0 + error, generation=1), actual_s=600.0)
     arms.log.close()
     arms.clock.advance(3000.0)
     arms.log = arms.replica()
@@ -393,8 +393,8 @@ def test_an_ab_step_gives_moments_over_units_with_their_history(tmp_path: Path) 
         ("new", "canary", (5.0,)),
     ):
         for error in errors:
-            arms.completed(arms.answer(arm, after_s=5, unit=unit, eta_s=600.0 + error), 600.0)
-    arms.completed(arms.answer("canary", after_s=6, eta_s=607.0), 600.0)
+            arms.completed(arms.answer(arm, after_s=5, unit=unit, eta_s=600.0 + error), actual_s=600.0)
+    arms.completed(arms.answer("canary", after_s=6, eta_s=607.0), actual_s=600.0)
     arms.log.flush()
     evidence = arms.source().evidence(arms.rollout, LATER + 60)
     assert evidence.ab
@@ -434,7 +434,7 @@ def test_a_database_that_goes_while_labels_are_read_adds_none_twice(
     """A span's labels are added when all of them are there."""
     arms.log = arms.replica(LogLimits(segments=SegmentLimits(segment_bytes=1)))  # a segment each
     for i in range(3):
-        arms.completed(arms.answer("canary", after_s=i), 700.0)
+        arms.completed(arms.answer("canary", after_s=i), actual_s=700.0)
         arms.log.flush()
     source, outcomes, asked = arms.source(), arms.state.outcomes_between, []
 
@@ -480,9 +480,8 @@ def test_cells_that_no_guardrail_looks_at_are_let_go(arms: Arms) -> None:
     source = arms.source()
     for minute in range(40):
         arms.clock.seconds = NOW + 60.0 * minute
-        for _ in range(60):
-            record = arms.answer("canary", after_s=60.0 * minute)
-            arms.completed(record, 650.0)
+        records = [arms.answer("canary", after_s=60.0 * minute) for _ in range(60)]
+        arms.completed(*records, actual_s=650.0)
         arms.log.flush()
     evidence = source.evidence(arms.rollout, NOW + 2400 + CUT_S + SETTLE_S)
     assert evidence.samples == 2400

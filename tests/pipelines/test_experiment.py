@@ -112,7 +112,9 @@ def test_the_effect_is_found_with_its_interval(ran: Ran) -> None:
 
 def test_confounders_are_taken_out(ran: Ran) -> None:
     """Within hours and boroughs, and against the riders' own past; each says of how many units it is."""
-    write_tiny_zones(Layout(ran.home).zones)
+    zones = Layout(ran.home).zones
+    zones.parent.mkdir()
+    write_tiny_zones(zones)
     ran.store(phase=Phase.SUCCEEDED, since=NOW + 1800)
     adjusted = report(ran.home, "eta-1", now=END)["adjusted"]["abs_error_s"]
     assert list(adjusted) == [
@@ -184,7 +186,7 @@ def test_a_shadow_is_read_out_in_pairs(tmp_path: Path, capsys: pytest.CaptureFix
     ran.store()
     for i in range(10):
         record = ran.arms.mirrored(after_s=i, eta_s=650.0 + i, shadow={"eta_s": 640.0, "model_ms": 3.0})
-        ran.arms.completed(record, 600.0)
+        ran.arms.completed(record, actual_s=600.0)
     ran.arms.log.close()
     monkeypatch.setattr("pipelines.experiment.time.time", lambda: END)
     assert cli.main(["experiment", "report", "eta-1", "--home", str(ran.home), "--json"]) == 0
