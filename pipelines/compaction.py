@@ -20,8 +20,8 @@ import msgspec
 from adapters.prediction_segments import SegmentReader
 from adapters.segment_folder import closed_segments
 from contracts.errors import DataRefused, Unavailable
-from pipelines.published import held
 from pipelines.partition_files import PARTIAL, PartitionFiles, parquet_files, sync
+from pipelines.published import held
 
 DAMAGED: Final = ".damaged"
 _PLAN: Final = "compaction.json"

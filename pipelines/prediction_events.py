@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from contracts.predictions import Prediction, SegmentHead
 from contracts.prediction_events import EVENT_TYPE, PredictionData, PredictionEvent, prediction_id
+from contracts.predictions import Prediction, SegmentHead
 from contracts.schema import Matrix
 
 _NOBODY: Final = SegmentHead("", "", "", (), ())

@@ -152,7 +152,9 @@ def test_a_day_is_the_same_online_offline_and_in_history(valkey: EmbeddedValkey,
         pattern = str(layout.features / f"{view}.*parquet")
         found = {
             (key, round(at.timestamp() * MICRO)): values
-            for key, at, *values in duckdb.execute("SELECT * FROM read_parquet(?)", [pattern]).df().itertuples(index=False)
+            for key, at, *values in duckdb.execute("SELECT * FROM read_parquet(?)", [pattern])
+            .df()
+            .itertuples(index=False)
         }
         rows = {
             (key, at): values
