@@ -49,7 +49,7 @@ class EventSource:
         return entries
 
     def drive(self, rate: float, seconds: float, put: Callable[[list[Entry]], None]) -> int:
-        """Put events as they end, at a rate; returns how many. One that is late is put with its own end all the same."""
+        """Put events as they end, at a rate, late ones with their own ends all the same; returns how many."""
         begun, began_at, sent = time.monotonic(), time.time(), 0
         while (elapsed := time.monotonic() - begun) < seconds:
             due = int(rate * elapsed)

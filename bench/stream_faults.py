@@ -147,7 +147,8 @@ def poisoned(stack: LiveStack, *, poison: int, good: int, rate: float) -> dict[s
         result["events"] = stack.source.drive(rate, good / rate, put)
         result["drained_s"] = stack.drained(DRAIN_S)
     del result["lags"]
-    return result | {"poison": sent, "kinds": len(kinds), "dead_letters": stack.broker.dead_letters(TRIPS_ENDED) - before}
+    letters = stack.broker.dead_letters(TRIPS_ENDED) - before
+    return result | {"poison": sent, "kinds": len(kinds), "dead_letters": letters}
 
 
 def poison_kinds(zones: tuple[str, ...]) -> list[Callable[[], bytes]]:

@@ -47,8 +47,9 @@ _WEEK_US = 7 * DAY_S * MICRO
 def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
     """Write home/features/<view>.parquet from home/data/{trips,zones}.parquet, whose hashes go to built_from.json.
 
-    Each view appears whole, in place of the one before and of the live hours that it reaches into. Returns rows by view, trips and seconds. Raises NotFound where
-    there are no trips, DataRefused where the file holds none, NotFound for a zone that the city does not have.
+    Each view appears whole, in place of the one before and of the live hours that it reaches into. Returns rows by
+    view, trips and seconds. Raises NotFound where there are no trips, DataRefused where the file holds none, NotFound
+    for a zone that the city does not have.
     """
     layout, began = Layout(home), time.monotonic()
     if not layout.trips.is_file():

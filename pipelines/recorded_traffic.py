@@ -1,7 +1,7 @@
 """A recording of trips as traffic of now: when each is asked for, and when it ends. Pure.
 
-Trips are asked for in the recording's order and at its daily shape, sped up until the busiest quarter of an hour has the
-peak rate. A trip takes as long as it took: its end is its request and its own duration.
+Trips are asked for in the recording's order and at its daily shape, sped up until the busiest quarter of an hour has
+the peak rate. A trip takes as long as it took: its end is its request and its own duration.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def _when_there(make: Callable[[], T], stop: threading.Event) -> T | None:
 
 
 class _Looks:
-    """Once a second: chores that are due; now and then the metrics where the replicas find them, and a line in the log."""
+    """Once a second: chores that are due, now and then the metrics for the replicas, and a line in the log."""
 
     def __init__(
         self, followers: Sequence[Follower], lags: dict[str, int], chores: Sequence[Chore], clock: SystemClock

@@ -72,9 +72,7 @@ def families(consumers: Sequence[Measured], lags: Mapping[str, int], now: float)
     return [
         _family(_MESSAGES, "Messages committed and put aside", "counter", ("topic", "result"), messages),
         _family("tandem_stream_effects_total", "What messages did", "counter", ("topic", "effect"), effects),
-        _family(
-            _LAG, "Messages not committed; of predictions, bytes of the log not published", "gauge", ("topic",), behind
-        ),
+        _family(_LAG, "Messages not committed; of predictions, bytes of the log", "gauge", ("topic",), behind),
         Family(
             "tandem_stream_visible_seconds", "From events to their effects", "histogram", ("topic",), _BOUNDS, visible
         ),

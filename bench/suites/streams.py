@@ -98,17 +98,19 @@ def page(result: dict[str, Any]) -> str:
         for name, run in runs.items()
     ]
     poison, killed = runs["poisoned"], runs["broker_killed"]
+    order = "all in order" if killed["in_order"] else "NOT in order"
     return (
-        f"{result['rate']:,.0f} trips/s for {result['minutes']:g} minutes, {result['zones']} zones: from a trip's end to "
-        f"the first answered request whose features had it p50 {seen['p50_s']} s, p99 {seen['p99_s']} s, longest "
+        f"{result['rate']:,.0f} trips/s for {result['minutes']:g} minutes, {result['zones']} zones: from a trip's end "
+        f"to the first answered request whose features had it p50 {seen['p50_s']} s, p99 {seen['p99_s']} s, longest "
         f"{seen['p100_s']} s, never seen {seen['never_seen']}. Most of it is the wait for the next step of the 10 s "
         f"grid.\n\n{table(head, rows)}\n\n"
-        f"Faults under {result['fault_rate']:g} trips/s; one replica, asked 20 times a second; broker, cells and online "
-        "store are one Valkey. Lost and twice are told by every window cell of every key. Catch-up counts from the end "
-        f"of the (last) fault until nothing waits. {poison['poison']:,} poison messages of {poison['kinds']} kinds made "
-        f"{poison['dead_letters']:,} dead letters. Out of the outbox came {'all in order' if killed['in_order'] else 'NOT in order'}"
-        f", {killed['sent_again']} twice. The erased store had live rows again after {_s(erased['live_rows_s'])}, "
-        f"statistics after {_s(erased['whole_s'])} ({erased['statistics_differ']} of 200 rows other than before)."
+        f"Faults under {result['fault_rate']:g} trips/s; one replica, asked 20 times a second; broker, cells and "
+        "online store are one Valkey. Lost and twice are told by every window cell of every key. Catch-up counts from "
+        "the end of the (last) fault until less than a second's trips wait; without a fault, from the last trip until "
+        f"none does. {poison['poison']:,} poison messages of {poison['kinds']} kinds made {poison['dead_letters']:,} "
+        f"dead letters. Out of the outbox came {order}, {killed['sent_again']} twice. The erased store had live rows "
+        f"again after {_s(erased['live_rows_s'])}, statistics after {_s(erased['whole_s'])} "
+        f"({erased['statistics_differ']} of 200 rows other than before)."
     )
 
 
