@@ -105,11 +105,13 @@ class AsOf:
         features = ", ".join(f"coalesce(\"{name}\", 'nan'::DOUBLE)" for name in view.features)
         # Names are the contract's own, not a caller's; with placeholders the whole result would lie in memory twice.
         file = str(table.path).replace("'", "''")
-        seen = f"FROM read_parquet('{file}') WHERE epoch_us({EVENT_TIME}) BETWEEN {first_us - ttl_us} AND {self._last_us}"
-        count = int(connection.execute(f"SELECT count(*) {seen}").fetchall()[0][0])  # noqa: S608
+        seen = (
+            f"FROM read_parquet('{file}') WHERE epoch_us({EVENT_TIME}) BETWEEN {first_us - ttl_us} AND {self._last_us}"
+        )
+        count = int(connection.execute(f"SELECT count(*) {seen}").fetchall()[0][0])
         # Filled in place: a history may be a third of all the memory there is.
         keys, rows, at = np.empty(count, dtype=np.int64), np.empty((count, len(view.features))), 0
-        query = f'SELECT "{view.entity}", epoch_us({EVENT_TIME}), {features} {seen}'  # noqa: S608
+        query = f'SELECT "{view.entity}", epoch_us({EVENT_TIME}), {features} {seen}'
         for batch in connection.sql(query).to_arrow_reader(_ROWS_AT_ONCE):
             names, here = batch.column(0).dictionary_encode(), slice(at, at + batch.num_rows)
             codes = np.array([self._code(view.entity, one) for one in names.dictionary.to_pylist()], dtype=np.int64)

@@ -37,7 +37,7 @@ class Around(TripsAround):
     def __init__(self, log_excess: Floats) -> None:
         self.level = float(log_excess.mean())
 
-    def around(self, pickup: Positions, dropoff: Positions, at_s: Ints, *, hidden: Ints, own: Own | None) -> Floats:
+    def around(self, pickup: Positions, dropoff: Positions, at_s: Ints, *, hidden: Ints, own: Own | None) -> Floats:  # noqa: ARG002
         """The same for everybody."""
         return np.full((MORE, len(at_s)), self.level)
 
@@ -57,9 +57,7 @@ def background(trips: TripVectors) -> Background:
     started = np.sort(np.random.default_rng(1).integers(0, 20 * 86_400, ROWS))
     excess = np.log(trips.duration_s) - typical_log_s(trips.context.distance_m)
     rng = np.random.default_rng(9)
-    queries = Queries(
-        *rng.integers(0, 4, (2, QUERIES)).astype(np.intp), np.sort(rng.integers(0, started[-1], QUERIES))
-    )
+    queries = Queries(*rng.integers(0, 4, (2, QUERIES)).astype(np.intp), np.sort(rng.integers(0, started[-1], QUERIES)))
 
     def neighbours(which: Flags) -> TripsAround:
         return Around(excess[which])
