@@ -4,9 +4,9 @@
     python -m bench.label_repair --test-from 2021-01-01 --share 0.1 --seeds 1 2 3 4 5
 
 A share of the trips learned from gets a wrong duration, a third of them each: times U(0.3, 0.6), times U(1.7, 3),
-swapped with a trip of another pair. All of them pass the cleaning rules. The features of the trips stay as they were; the
-teachers, and what they look at around a trip, see the wrong records only. A tree student is then fitted, with the same
-seed, on the true durations, on the wrong ones and on the repaired ones, and judged on the true ones of later trips.
+swapped with a trip of another pair. All of them pass the cleaning rules. The features of the trips stay as they were;
+the teachers, and what they look at around a trip, see the wrong records only. A tree student is then fitted, with the
+same seed, on the true durations, the wrong ones and the repaired ones, and judged on the true ones of later trips.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ def learning_data(
 ) -> LearningData:
     """Build the features of a trips file, or of the home's own, and split it.
 
-    With teachers, those of the `requests` that never became trips are learned from, too. Live values are masked in a share of the rows learned from. Raises DataRefused where one side of the split is empty.
+    With teachers, those of the `requests` that never became trips are learned from, too. Live values are masked in a
+    share of the rows learned from. Raises DataRefused where one side of the split is empty.
     """
     file = trips_file or layout.trips
     trips = read_trips(file)

@@ -1,4 +1,4 @@
-"""Many parts of one piece of work at once: on threads of this process, or on Ray Data. The only importer of Ray here."""
+"""Many parts of one piece of work at once, on threads or on Ray Data; the only importer of Ray here."""
 
 from __future__ import annotations
 

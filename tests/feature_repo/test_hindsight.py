@@ -38,7 +38,7 @@ def around(known: Known, hidden: int | None = None) -> Floats:
 
 
 def test_windows_hold_the_other_trips_that_began_near() -> None:
-    """Before and after, the edges included; never the fold, never the trip itself, never the pair in a zone's window."""
+    """Before and after, the edges included; never the fold, the trip itself, or the pair in a zone's window."""
     known, hidden = draw(300, 1), 2
     rows = around(known, hidden)
     names = [one.name for one in AFTERWARDS]

@@ -37,7 +37,7 @@ class Around(TripsAround):
     def __init__(self, log_excess: Floats) -> None:
         self.level = float(log_excess.mean())
 
-    def around(self, pickup: Positions, dropoff: Positions, at_s: Ints, *, hidden: Ints, own: Own | None) -> Floats:
+    def around(self, pickup: Positions, dropoff: Positions, at_s: Ints, *, hidden: Ints, own: Own | None) -> Floats:  # noqa: ARG002
         """The same for everybody."""
         return np.full((MORE, len(at_s)), self.level)
 
