@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from adapters.trips_file import trips_writer
 from pipelines.data import tlc
 from pipelines.drift import drift
 from pipelines.layout import Layout
 from pipelines.publish import publish
 from pipelines.train import train
 from pipelines.trips import read_trips
-from adapters.trips_file import trips_writer
 
 MONTHS = ("2020-04", "2021-01", "2022-03", "2023-03")
 HALVED = "2021-01"

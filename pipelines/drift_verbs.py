@@ -19,9 +19,7 @@ def add(verb: Callable[..., argparse.ArgumentParser], run: Callable[..., dict[st
         found = run("drift", "drift", a.home, a.reference, a.current, version=a.version, plot=a.plot)
         return found if a.json else for_person(found)
 
-    parser = verb(
-        "drift", drift, "What moved between two sets of trips, and what it may cost the version that serves."
-    )
+    parser = verb("drift", drift, "What moved between two sets of trips, and what it may cost the version that serves.")
     parser.add_argument(
         "--reference", type=Path, required=True, metavar="A", help="trips as they were, or a part of the prediction log"
     )

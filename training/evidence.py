@@ -13,8 +13,8 @@ from adapters.tables import Golden
 from contracts.manifest import Parity
 from contracts.schema import FeatureSchema, Matrix
 from training.evaluate import Estimates, Labels
-from training.frontier import time_models
 from training.export import schema_of
+from training.frontier import time_models
 from training.gates import Evidence, NoReference, Reference, SchemaFound
 from training.students import TREE, Candidate
 from training.tiers import TripVectors, answers

@@ -9,9 +9,9 @@ from contracts.schema import Floats, Matrix
 from training.loss_estimate import Days, fit_loss, score_estimate
 
 
-def draw(hard_share: float, *, rows: int = 12_000, days: int = 30, harm: float = 1.0, seed: int = 0) -> tuple[
-    Matrix, Floats, Floats, Days
-]:
+def draw(
+    hard_share: float, *, rows: int = 12_000, days: int = 30, harm: float = 1.0, seed: int = 0
+) -> tuple[Matrix, Floats, Floats, Days]:
     """Trips of about 900 s, easy and hard ones: 60 s of noise on the one, 240 s on the other."""
     rng = np.random.default_rng(seed)
     hard = rng.random(rows) < hard_share

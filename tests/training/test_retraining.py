@@ -16,7 +16,9 @@ MADE = 1_000 * DAY_S
 QUIET = Look(version=1, made_at=MADE, new_days=10.0, drift=0.0, error=1.0)
 
 
-def looks(*found: tuple[float, dict[str, Any]], policy: Policy = DEFAULT, memory: Memory | None = None) -> list[Decision]:
+def looks(
+    *found: tuple[float, dict[str, Any]], policy: Policy = DEFAULT, memory: Memory | None = None
+) -> list[Decision]:
     """What is decided, look by look: days after the champion was made, and what differs from a quiet look."""
     memory, decisions = memory or Memory(), []
     for day, change in found:

@@ -13,7 +13,8 @@ from training.watched import memory_days
 
 
 @pytest.mark.parametrize(
-    ("name", "days"), [("distance_km", 1), ("city_log_ratio_60m", 1), ("city_log_ratio_1d", 2), ("pickup_log_ratio_7d", 8)]
+    ("name", "days"),
+    [("distance_km", 1), ("city_log_ratio_60m", 1), ("city_log_ratio_1d", 2), ("pickup_log_ratio_7d", 8)],
 )
 def test_a_window_is_remembered_as_long_as_it_is(name: str, days: int) -> None:
     """And a day more, since it ends within one."""
