@@ -10,6 +10,7 @@ import numpy as np
 
 from adapters.artifact_store import ETA_FILE, ZONES_FILE, ArtifactStore
 from adapters.onnx_session import OnnxModel
+from adapters.tables import read_zones
 from contracts.errors import NotFound
 from contracts.manifest import ModelManifest
 from model_registry.store import CHAMPION, ModelStore

@@ -7,7 +7,6 @@ to a rollout.
 from __future__ import annotations
 
 import fcntl
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -155,7 +154,7 @@ def _remembered(file: Path) -> Memory:
 def _remember(file: Path, memory: Memory) -> None:
     partial = file.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(memory))
-    os.replace(partial, file)
+    partial.replace(file)
 
 
 @contextmanager

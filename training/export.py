@@ -121,7 +121,8 @@ def stamp(graph: bytes, schema_hash: str) -> bytes:
 
 def schema_of(graph: bytes) -> str:
     """The hash that `stamp` left; empty where it did not."""
-    return {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}.get(_SCHEMA_KEY, "")
+    found: dict[str, str] = {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}
+    return found.get(_SCHEMA_KEY, "")
 
 
 def thresholds(booster: lgb.Booster) -> list[tuple[int, float]]:

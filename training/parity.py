@@ -69,9 +69,7 @@ def threshold_rows(booster: lgb.Booster, matrix: Matrix, *, seed: int) -> Matrix
     return rows
 
 
-def full_parity(
-    booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix, *, rows: int, seed: int
-) -> Parity:
+def full_parity(booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix, *, rows: int, seed: int) -> Parity:
     """Compare on `rows` rows drawn from `matrix` and on every threshold."""
     everything = np.concatenate([_draw(matrix, rows, seed), threshold_rows(booster, matrix, seed=seed)])
     return measure_parity(booster, head, graph, everything)
@@ -87,9 +85,7 @@ def agreement(native: Native, exported: OnnxModel, matrix: Matrix, *, rows: int,
     return Parity(rows=len(drawn), max_abs_diff_s=largest, branch_flips=0)
 
 
-def require_parity(
-    booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix, *, rows: int, seed: int
-) -> Parity:
+def require_parity(booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix, *, rows: int, seed: int) -> Parity:
     """As `full_parity`; raises ParityFailed with the figures."""
     parity = full_parity(booster, head, graph, matrix, rows=rows, seed=seed)
     if parity.branch_flips or parity.max_abs_diff_s > MAX_ABS_DIFF_S:

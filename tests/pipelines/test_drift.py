@@ -122,7 +122,13 @@ def test_without_a_version_the_trips_alone_are_compared(
     ],
 )
 def test_what_can_not_be_done_is_explained(
-    home: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str], words: list[str], status: int, message: str
+    home: Path,
+    files: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    *,
+    words: list[str],
+    status: int,
+    message: str,
 ) -> None:
     """With 1, or 2 for wrong usage."""
     asked = ["--home", str(home), *(word.format(before=files["before"]) for word in words)]

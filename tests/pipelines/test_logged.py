@@ -1,4 +1,4 @@
-"""The prediction log as a side of `tandem drift`: what was asked and answered, before anybody knows how long it took."""
+"""The prediction log as a side of `tandem drift`: what was asked and answered, before labels are in."""
 
 from __future__ import annotations
 

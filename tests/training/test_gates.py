@@ -174,8 +174,8 @@ def test_a_refusal_names_every_failed_gate() -> None:
     """The use, the candidate, which of the gates, and by how much."""
     failure = GatesFailed("eta.onnx", "tree", judge(replace(GOOD, size=3_000_000, repeat_diff_s=1.0)))
     assert str(failure) == (
-        "tree for eta.onnx failed 2 of 10 gates and is not kept: determinism: the same rows asked again, alone or among "
-        "others, differ by 1.000 s, at most 0.05 s; size: 3,000,000 bytes, at most 2,000,000"
+        "tree for eta.onnx failed 2 of 10 gates and is not kept: determinism: the same rows asked again, alone or "
+        "among others, differ by 1.000 s, at most 0.05 s; size: 3,000,000 bytes, at most 2,000,000"
     )
 
 
