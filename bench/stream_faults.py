@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adapters.online_store import RedisOnlineStore, Row
+from adapters.online_store import RedisOnlineStore
 from adapters.online_writer import RedisOnlineWriter
 from adapters.redis_pipe import RedisPipe
 from adapters.redis_stream import RedisStream
@@ -24,6 +24,7 @@ from bench.event_source import Entry, compared
 from bench.live_stack import LiveStack, visible
 from contracts.events import TRIPS_ENDED
 from contracts.features import LIVE_VIEWS, VIEWS
+from contracts.schema import Floats
 from contracts.trips import CITY
 from contracts.zones import pair_key
 
@@ -250,8 +251,8 @@ def _put(stack: LiveStack) -> Callable[[list[Entry]], None]:
     return lambda some: stack.outbox.put(TRIPS_ENDED, some)
 
 
-def _rows(stack: LiveStack, wanted: list[tuple[str, str]]) -> list[Row]:
-    async def read() -> list[Row]:
+def _rows(stack: LiveStack, wanted: list[tuple[str, str]]) -> Floats:
+    async def read() -> Floats:
         store = RedisOnlineStore(RedisPipe(stack.broker.at.url), VIEWS)
         try:
             return await store.read(wanted)
