@@ -173,6 +173,20 @@ def test_what_was_compacted_unread_is_read_from_parquet_once(arms: Arms) -> None
     assert source.evidence(arms.rollout, NOW + 10) == arms.source().evidence(arms.rollout, NOW + 10)
 
 
+def test_the_unread_end_of_a_compacted_segment_is_read(arms: Arms) -> None:
+    """The file's only segment was looked at while it grew; afterwards nothing is remembered of it."""
+    source = arms.source()
+    arms.answer(after_s=1)
+    arms.log.flush()
+    source.evidence(arms.rollout, NOW + 10)
+    arms.answer(after_s=2)
+    arms.log.close()
+    compact(arms.predictions, keep_bytes=EVERYTHING)
+    assert total(source.evidence(arms.rollout, NOW + 10), "champion").requests == 2
+    assert source._step
+    assert source._step.state.cursor.segments == {}
+
+
 def test_a_file_of_an_older_release_is_left_alone(arms: Arms) -> None:
     """It does not say of which segments it is, and it is older than the rollout."""
     arms.answer()
