@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from msgspec import StructMeta
 
 from contracts.admin import ActRequest, FlagRequest, StartRequest, TokenRequest
 from serving.problems import encode_problem
@@ -79,7 +80,7 @@ def admin_paths() -> tuple[dict[str, Any], dict[str, Any]]:
     schemas = dict(zip(_REQUESTS, references, strict=True))
 
     def operation(
-        summary: str, words: str, answer: Any, asked: tuple[type, Any] | None = None, status: int = 200
+        summary: str, words: str, answer: Any, asked: tuple[StructMeta, Any] | None = None, status: int = 200
     ) -> dict[str, Any]:
         refusals = (401, 403, 404, 409, 415, 422, 503) if asked else (401, 403, 404, 503)
         body = _body(schemas[asked[0]], asked[1]) if asked else {}

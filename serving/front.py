@@ -122,7 +122,6 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "backend admin",
         f"  errorfile 503 {pages / 'admin-503.http'}",
         "  retry-on conn-failure",  # what was begun is not begun again
-        "  timeout server 60s",  # the first act of a process waits for MLflow to load
         "  timeout server 60s",  # the first act of a process waits until MLflow is loaded
         f"  http-request set-header {PEER.decode()} %[src]",
         f"  server admin unix@{admin_path(sockets)} maxconn 32",

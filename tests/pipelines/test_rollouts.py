@@ -48,7 +48,7 @@ def policy(home: Path) -> list[str]:
 
 
 def test_an_operators_day(home: Path, tandem: Tandem) -> None:
-    """Start, a second start, pause, resume, abort; another, promoted and taken back; the log has all of it, verified."""
+    """Start, a second start, pause, resume; another, promoted and taken back; the log has all of it, verified."""
     before = tandem("rollout", "history")["verified"]
     begun = tandem("rollout", "start", "--version", "2", *policy(home), "--reason", "better")
     name = begun["rollout"]["id"]

@@ -57,7 +57,7 @@ def test_a_bad_value_names_variable_value_and_limit(name: str, value: str, limit
 def test_a_webhook_is_signed_with_a_key_worth_the_name() -> None:
     """None or a short one is refused without being repeated."""
     for key in ("", "secret"):
-        with pytest.raises(BadSetting, match="TANDEM_WEBHOOK_SECRET=.*16 characters or more") as caught:
+        with pytest.raises(BadSetting, match=r"TANDEM_WEBHOOK_SECRET=.*16 characters or more") as caught:
             load_settings({"TANDEM_WEBHOOK_URL": "https://hooks.example/x", "TANDEM_WEBHOOK_SECRET": key})
         assert "'secret'" not in str(caught.value)
     given = {"TANDEM_WEBHOOK_URL": "https://hooks.example/x", "TANDEM_WEBHOOK_SECRET": "k" * 16}
