@@ -36,9 +36,7 @@ SLOT_S: Final = 300.0
 """Times between zones are asked for once in so many simulated seconds: what they are made of changes hardly faster."""
 
 
-def version_etas(
-    home: Path, city: City, version: int, *, teacher: bool
-) -> Callable[[World], Mapping[str, EtaSource]]:
+def version_etas(home: Path, city: City, version: int, *, teacher: bool) -> Callable[[World], Mapping[str, EtaSource]]:
     """What gives, for a day, the student's times and, where asked for, those of the teacher.
 
     The teacher is fitted anew on the home's trips. Raises NotFound for a version or table that is not there,

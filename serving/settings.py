@@ -78,7 +78,9 @@ class Settings:
         3600.0, "how long a driver belongs to a ride whose end nobody tells", low=1, high=86_400
     )
     driver_age_s: float = _setting(60.0, "a driver last seen longer ago is not on offer", low=1, high=3600)
-    ride_lease_s: float = _setting(3.0, "after so long another replica runs the windows of one that died", low=0.2, high=60)
+    ride_lease_s: float = _setting(
+        3.0, "after so long another replica runs the windows of one that died", low=0.2, high=60
+    )
     dispatch_regions: int = _setting(1, "bands of the city whose rides are matched apart", low=1, high=64)
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 

@@ -140,7 +140,17 @@ def lines(result: dict[str, Any]) -> Sequence[Line]:
 
 def page(result: dict[str, Any]) -> str:
     """Tell the times."""
-    head = ["riders x drivers, policy", "p50 ms", "p99 ms", "matrix", "solve", "first", "loop late p99", "most", "calls"]
+    head = [
+        "riders x drivers, policy",
+        "p50 ms",
+        "p99 ms",
+        "matrix",
+        "solve",
+        "first",
+        "loop late p99",
+        "most",
+        "calls",
+    ]
     rows = [
         [
             f"{r['riders']:,} x {r['drivers']:,}, {r['policy']}",

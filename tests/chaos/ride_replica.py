@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.state import State
 from contracts.clock import SystemClock
-from contracts.messages import Outcome
 from contracts.routes import RouteTable
 from serving.admission import Admission
 from serving.api import Api
@@ -65,14 +63,14 @@ def main(folder: Path, url: str, socket: Path, drivers: int) -> None:
     shadows = Shadows(admission.has_room, lambda _: None)
     shared: dict[str, Any] = {"routing": routing, "request_ids": request_ids, "telemetry": telemetry, "clock": clock}
     eta = EtaService(trips=TinyTrips(), features=features, log=lambda _: None, shadows=shadows, **shared)
-    dispatch = compose_dispatch(settings, Inside(trips=TinyTrips(), features=features, **shared), Standing(count=drivers))
-
-    def keep(outcomes: Sequence[Outcome], received_at: float) -> int:
-        dispatch.ended(outcomes, received_at)
-        return state.add_outcomes(outcomes, received_at)
-
+    dispatch = compose_dispatch(
+        settings, Inside(trips=TinyTrips(), features=features, **shared), Standing(count=drivers)
+    )
     more = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
-    inference, outcomes = InferenceService(routing, clock, lambda _: None), Outcomes(keep, request_ids, clock)
+    inference, outcomes = (
+        InferenceService(routing, clock, lambda _: None),
+        Outcomes(dispatch.keeping(state.add_outcomes), request_ids, clock),
+    )
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0, more=more)
     listener = Listener(api, socket, ())
     listener.start()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def _check(database: Path, given: dict[str, str]) -> None:
         by_driver.setdefault(driver, []).append((decided_at, ended_at))
     for times in by_driver.values():
         times.sort()
-        assert all(after[0] >= before[1] for before, after in zip(times, times[1:], strict=False))
+        assert all(after[0] >= before[1] for before, after in pairwise(times))
 
 
 def _now() -> str:

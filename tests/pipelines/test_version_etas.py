@@ -15,8 +15,8 @@ from contracts.features import VIEWS
 from contracts.schema import Floats
 from contracts.trips import CITY
 from contracts.zones import Positions, Zones
-from pipelines.layout import Layout
 from pipelines.day_rows import DayRows, live_windows, statistics_of
+from pipelines.layout import Layout
 from pipelines.version_etas import Slotted
 from simulation.city import City
 from simulation.world import Scenario, World
@@ -85,7 +85,7 @@ def test_live_windows_hold_what_has_ended_and_no_more(tmp_path: Path) -> None:
 def _write(home: Path, name: str, entity: str, keys: list[str], weight: list[float]) -> None:
     view = next(view for view in VIEWS if view.name == name)
     times = pd.date_range("2018-03-01", periods=len(keys), freq="D", tz="UTC")
-    values = {feature: weight for feature in view.features}
+    values = dict.fromkeys(view.features, weight)
     path = Layout(home).features / f"{name}.parquet"
     path.parent.mkdir(exist_ok=True)
     pd.DataFrame({entity: keys, "event_timestamp": times, **values}).to_parquet(path)

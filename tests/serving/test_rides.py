@@ -136,7 +136,6 @@ async def test_a_wrong_ride_names_its_field(replica: Replica, body: dict[str, An
 @pytest.mark.anyio
 async def test_waiting_riders_hold_no_place_of_eta_requests(replica: Replica) -> None:
     """While a ride waits nothing is in flight for the limit, and its seconds are nobody's latency."""
-
     asked = asyncio.create_task(ask(replica, ride("a"), "?deadline_ms=400"))
     async with asyncio.timeout(10):
         while not replica.dispatch.rides.waiting:  # noqa: ASYNC110 - a state of the service
