@@ -5,7 +5,6 @@ Arguments: a folder of its own, the database's URL, a socket, how many drivers t
 
 from __future__ import annotations
 
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +48,7 @@ class Standing(FakeDrivers):
 
 
 def main(folder: Path, url: str, socket: Path, drivers: int) -> None:
-    """Serve until the parent's word, or its SIGKILL."""
+    """Serve until the parent ends, or its SIGKILL comes."""
     words = {"HOME": str(folder), "STATE_URL": url, "RIDE_WINDOW_S": str(WINDOW_S), "RIDE_LEASE_S": str(LEASE_S)}
     settings = load_settings({f"TANDEM_{name}": value for name, value in words.items()})
     clock, state, telemetry, admission = SystemClock(), State(url), Telemetry(), Admission()
@@ -74,11 +73,10 @@ def main(folder: Path, url: str, socket: Path, drivers: int) -> None:
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0, more=more)
     listener = Listener(api, socket, ())
     listener.start()
-    signal.sigwait({signal.SIGTERM})
+    sys.stdin.read()  # until the parent is gone
     listener.stop(1.0)
     dispatch.close()
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
