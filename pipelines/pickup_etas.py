@@ -66,6 +66,11 @@ def fit_fallback(city: City) -> EtaSource:
     metres = line_km(origin, destination) * 1000
     heuristic = fit_pair_median(pairs, metres, hour, trips["duration_s"].to_numpy())
     frame = city.zones.frame()
-    names = (tuple(frame[column]) for column in ("zone", "name", "borough"))
-    zones = Zones(*names, lat=frame["lat"].to_numpy(), lon=frame["lon"].to_numpy())
+    zones = Zones(
+        ids=city.zones.ids,
+        names=city.zones.names,
+        boroughs=tuple(frame["borough"]),
+        lat=frame["lat"].to_numpy(),
+        lon=frame["lon"].to_numpy(),
+    )
     return PointEtas(Fallback(heuristic, zones), Spread.of(zones, frame["polygon"].tolist()))

@@ -61,8 +61,7 @@ def simulate(
 
     Args:
         home: TANDEM_HOME; the city's wheel is kept in `cache` below it.
-        policies: of `OWN`, the student's and the teacher's, and `batch_NAME` for each of `etas`; greedy is always run, as
-            the base.
+        policies: of `OWN`, the student's and the teacher's, and `batch_NAME` for each of `etas`; greedy always runs.
         supplies: the supply ratios; what `scenario.seats` fixes needs only one.
         seeds: two or more give intervals.
         scenario: hours, scale and the like; the plan's where None.
@@ -82,14 +81,7 @@ def simulate(
 
     """
     scenario, etas = scenario or Scenario(), etas or {}
-    known = [*OWN, STUDENT, TEACHER, *(f"batch_{name}" for name in etas)]
-    if unknown := [name for name in policies if name not in known]:
-        raise InvalidInput("policies", f"{unknown[0]!r}, expected some of {', '.join(known)}")
-    if not seeds or not supplies:
-        raise InvalidInput("seeds" if not seeds else "supplies", "none, expected at least one")
-    lacking = [name for name in policies if name in (STUDENT, TEACHER) and name.removeprefix("batch_") not in etas]
-    if version is None and lacking:
-        raise InvalidInput("version", f"none, and {lacking[0]} takes the times of a published one (--version)")
+    _check(policies, supplies, seeds, version, etas)
     names = [BASE, *(name for name in dict.fromkeys(policies) if name != BASE)]
     city = City.from_wheel(fetch_wheel(*PYHAILING, cache=home / "cache"))
     if "batch_fallback" in names:
@@ -118,6 +110,19 @@ def simulate(
                 pictures.mkdir(parents=True, exist_ok=True)
                 draw_waits(pictures / f"waits-{supply:g}.png", city.zones, waits, f"supply {supply:g}")
     return result
+
+
+def _check(
+    policies: Sequence[str], supplies: Sequence[float], seeds: Sequence[int], version: int | None, etas: Sources
+) -> None:
+    known = [*OWN, STUDENT, TEACHER, *(f"batch_{name}" for name in etas)]
+    if unknown := [name for name in policies if name not in known]:
+        raise InvalidInput("policies", f"{unknown[0]!r}, expected some of {', '.join(known)}")
+    if not seeds or not supplies:
+        raise InvalidInput("seeds" if not seeds else "supplies", "none, expected at least one")
+    lacking = [name for name in policies if name in (STUDENT, TEACHER) and name.removeprefix("batch_") not in etas]
+    if version is None and lacking:
+        raise InvalidInput("version", f"none, and {lacking[0]} takes the times of a published one (--version)")
 
 
 def dispatch(

@@ -20,6 +20,7 @@ from serving.dispatch_metrics import DispatchMetrics
 from serving.dispatcher import Dispatcher, dispatch_admission
 from serving.features import FeatureReader
 from serving.matchmaker import Matchmaker
+from serving.outcomes import Add
 from serving.request_ids import RequestIds
 from serving.ride_windows import Outside, RegionWindows, RidePolicy
 from serving.rides import RideService
@@ -68,11 +69,16 @@ class Dispatching:
     leases: Ledger
     matchings: tuple[Matching, ...]
 
-    def ended(self, outcomes: Sequence[Outcome], now: float) -> None:
-        """Free the drivers of rides that are over. Blocks; raises Unavailable."""
-        ends = [(outcome.request_id, outcome.id) for outcome in outcomes if outcome.event in _ENDS]
-        if ends:
-            self.store.end(ends, now)
+    def keeping(self, add: Add) -> Add:
+        """A way to keep outcomes that also frees the drivers of rides that are over. Blocks; raises Unavailable."""
+
+        def keep(outcomes: Sequence[Outcome], received_at: float) -> int:
+            ends = [(outcome.request_id, outcome.id) for outcome in outcomes if outcome.event in _ENDS]
+            if ends:
+                self.store.end(ends, received_at)
+            return add(outcomes, received_at)
+
+        return keep
 
     def close(self) -> None:
         """End the solvers and let go of the database."""

@@ -75,8 +75,9 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     """The configuration file.
 
     A request is sent once more where its replica died before it said a word: every POST here may be repeated, since an
-    estimate or a matching changes nothing, a repeated outcome counts once and a ride's id has one answer. One larger than a buffer is not. What HAProxy can't
-    parse as HTTP/1 gets its built-in 400 in HTML: no setting of 2.8 reaches it (HAProxy issue 3032).
+    estimate or a matching changes nothing, a repeated outcome counts once and a ride's id has one answer. One larger
+    than a buffer is not. What HAProxy can't parse as HTTP/1 gets its built-in 400 in HTML: no setting of 2.8 reaches it
+    (HAProxy issue 3032).
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     every = range(slots(settings))

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +27,6 @@ from adapters.tokens import Tokens
 from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import ETA_SCHEMA, LOOKUPS, STATISTICS_TTL_S, VIEWS
-from contracts.messages import Outcome
 from contracts.predictions import SegmentHead
 from contracts.schema import Floats
 from serving.admission import Admission
@@ -163,12 +162,7 @@ def compose(
     dispatch = compose_dispatch(
         settings, Inside(routing, CityTrips(), features, request_ids, telemetry, clock), drivers
     )
-
-    def keep(outcomes: Sequence[Outcome], received_at: float) -> int:
-        dispatch.ended(outcomes, received_at)
-        return state.add_outcomes(outcomes, received_at)
-
-    outcomes = Outcomes(keep, request_ids, clock)
+    outcomes = Outcomes(dispatch.keeping(state.add_outcomes), request_ids, clock)
     exposition = tier(telemetry.snapshot) if tier else None
     routes = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
     api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition, more=routes)

@@ -7,6 +7,7 @@ process starts when it is first needed, can be stopped when it takes too long, a
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -86,7 +87,7 @@ class SolverProcess:
     def _write(self, pipe: IO[bytes], message: bytes, deadline: float) -> None:
         rest = memoryview(message)
         while rest:
-            _, ready, _ = select.select([], [pipe], [], max(deadline - self._now(), 0.0))
+            _, ready, _ = select.select([], [pipe], [], self._left_s(deadline))
             if not ready:
                 self._give_up()
             rest = rest[os.write(pipe.fileno(), rest) :]
@@ -94,7 +95,7 @@ class SolverProcess:
     def _read(self, pipe: IO[bytes], size: int, deadline: float) -> bytes:
         parts, left = list[bytes](), size
         while left:
-            ready, _, _ = select.select([pipe], [], [], max(deadline - self._now(), 0.0))
+            ready, _, _ = select.select([pipe], [], [], self._left_s(deadline))
             if not ready:
                 self._give_up()
             part = os.read(pipe.fileno(), left)
@@ -103,6 +104,9 @@ class SolverProcess:
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
+
+    def _left_s(self, deadline: float) -> float | None:
+        return max(deadline - self._now(), 0.0) if math.isfinite(deadline) else None
 
     def _give_up(self) -> NoReturn:
         """Stop it: what it is at would keep the next one waiting."""

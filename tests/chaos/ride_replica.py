@@ -5,16 +5,13 @@ Arguments: a folder of its own, the database's URL, a socket, how many drivers t
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.state import State
 from contracts.clock import SystemClock
-from contracts.messages import Outcome
 from contracts.routes import RouteTable
 from serving.admission import Admission
 from serving.api import Api
@@ -51,7 +48,7 @@ class Standing(FakeDrivers):
 
 
 def main(folder: Path, url: str, socket: Path, drivers: int) -> None:
-    """Serve until the parent's word, or its SIGKILL."""
+    """Serve until the parent ends, or its SIGKILL comes."""
     words = {"HOME": str(folder), "STATE_URL": url, "RIDE_WINDOW_S": str(WINDOW_S), "RIDE_LEASE_S": str(LEASE_S)}
     settings = load_settings({f"TANDEM_{name}": value for name, value in words.items()})
     clock, state, telemetry, admission = SystemClock(), State(url), Telemetry(), Admission()
@@ -68,21 +65,18 @@ def main(folder: Path, url: str, socket: Path, drivers: int) -> None:
     dispatch = compose_dispatch(
         settings, Inside(trips=TinyTrips(), features=features, **shared), Standing(count=drivers)
     )
-
-    def keep(outcomes: Sequence[Outcome], received_at: float) -> int:
-        dispatch.ended(outcomes, received_at)
-        return state.add_outcomes(outcomes, received_at)
-
     more = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
-    inference, outcomes = InferenceService(routing, clock, lambda _: None), Outcomes(keep, request_ids, clock)
+    inference, outcomes = (
+        InferenceService(routing, clock, lambda _: None),
+        Outcomes(dispatch.keeping(state.add_outcomes), request_ids, clock),
+    )
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0, more=more)
     listener = Listener(api, socket, ())
     listener.start()
-    signal.sigwait({signal.SIGTERM})
+    sys.stdin.read()  # until the parent is gone
     listener.stop(1.0)
     dispatch.close()
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

@@ -151,9 +151,10 @@ def replica(tmp_path: Path, clock: FakeClock) -> Iterator[Replica]:
         shadows=shadows,
     )
     inference = InferenceService(routing, clock, log.append)
-    outcomes, drivers = Outcomes(state.add_outcomes, request_ids, clock), FakeDrivers()
+    drivers = FakeDrivers()
     inside = Inside(routing, TinyTrips(), features, request_ids, telemetry, clock)
     dispatch = compose_dispatch(Settings(home=tmp_path), inside, drivers)
+    outcomes = Outcomes(dispatch.keeping(state.add_outcomes), request_ids, clock)
     more = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
     api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0, more=more)
     rpcs = {SERVICE: GrpcDispatch(dispatch.dispatcher, dispatch.rides).rpcs()}
