@@ -146,6 +146,8 @@ def poisoned(stack: LiveStack, *, poison: int, good: int, rate: float) -> dict[s
     with _judged(stack) as result, _publishing(stream):
         first = len(stack.source.ended_us)
         result["events"] = stack.source.drive(rate, good / rate, put)
+        stream.publish(TRIPS_ENDED, [("", kinds[i % len(kinds)]()) for i in range(sent, poison)])
+        sent = poison
         result["drained_s"] = stack.drained(DRAIN_S)
     del result["lags"]
     letters = stack.broker.dead_letters(TRIPS_ENDED) - before
