@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -40,6 +41,7 @@ def on_ray(work: Work, parts: Iterable[int], *, workers: int) -> Iterator[tuple[
 
     The work's arrays lie once in each machine's object store, and its workers read them there.
     """
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a busy machine the usual 30 are not enough
     import ray  # noqa: PLC0415 - seconds
     from ray import data  # noqa: PLC0415
 
@@ -53,13 +55,15 @@ def on_ray(work: Work, parts: Iterable[int], *, workers: int) -> Iterator[tuple[
         )
     try:
         data.DataContext.get_current().enable_progress_bars = False  # there is one already
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        held = ray.put(work)  # as long as there are workers who may ask for it
         numbers = [{PART: part} for part in parts]
         stream = data.from_items(numbers, override_num_blocks=len(numbers)).map_batches(
             _Worker,
-            fn_constructor_args=(ray.put(work),),
+            fn_constructor_args=(held,),
             batch_size=1,
             batch_format="pyarrow",
-            concurrency=workers,
+            compute=data.ActorPoolStrategy(size=workers),
             num_cpus=1,
         )
         for block in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
