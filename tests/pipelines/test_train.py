@@ -220,7 +220,7 @@ def test_requests_that_never_became_trips_are_learned_from(home: Path, tmp_path:
 def test_a_champion_that_has_seen_the_test_is_no_judge(home: Path, trained: dict[str, Any]) -> None:
     """It refuses nothing and passes nothing: one gate does, until somebody lets the candidate through by name."""
     earlier = FIRST_DAY + timedelta(days=8)
-    words = r"comparison: .*eta@1 has learned from trips of the test, up to 2020-08-13.*--without-champion REASON"
+    words = r"comparison: .*eta@1 has learned from trips of the test, up to 2020-08-14.*--without-champion REASON"
     with pytest.raises(GatesFailed, match=words) as failure:
         train(home, params=TINY, test_from=earlier)
     assert [one.name for one in failure.value.results if not one.passed] == ["comparison"]
