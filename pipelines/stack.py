@@ -180,7 +180,7 @@ def _components(settings: Settings, stack: Stack, valkey: EmbeddedValkey | None)
     compaction = [sys.executable, "-m", "pipelines.predictions", "--home", str(stack.home), "--follow"]
     components.append(Component("predictions", compaction, environ, stop_s=2.0))
     components.append(Component("stream", [sys.executable, "-m", "pipelines.stream"], environ, stop_s=5.0))
-    components.append(Component("rollouts", [sys.executable, "-m", "pipelines.controller"], environ, stop_s=5.0))
+    components.append(Component("rollouts", [sys.executable, "-m", "pipelines.controller"], environ, stop_s=10.0))
     return components
 
 
