@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import hiredis
 
-from adapters.online_store import PROJECT
+from adapters.feast_encoding import PROJECT
 from adapters.redis_client import redis_client, unavailable
 from adapters.redis_pipe import RedisPipe, command
 from contracts.driver_positions import DriverPosition

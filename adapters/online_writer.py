@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 
 import redis
 
-from adapters.online_store import FILLED, PROJECT, decode_timestamp, entity_key, feature_field
+from adapters.feast_encoding import PROJECT, decode_timestamp, entity_key, feature_field
+from adapters.online_store import FILLED
 from adapters.redis_client import redis_client, unavailable
 from contracts.errors import SchemaMismatch, Unavailable
 from contracts.schema import ViewSpec

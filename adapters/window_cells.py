@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from adapters.online_store import PROJECT
+from adapters.feast_encoding import PROJECT
 from adapters.redis_client import redis_client, unavailable
 from contracts.errors import Unavailable
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from adapters.online_store import FILLED, PROJECT, is_row_key
+from adapters.feast_encoding import PROJECT, is_row_key
+from adapters.online_store import FILLED
 from contracts.features import VIEWS
 
 _SCAN: Final = 1000  # keys that Redis looks at before it lets others in

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from adapters.feast_encoding import PROJECT
 from adapters.invalidations import invalidations_stream, publish_invalidations
-from adapters.online_store import PROJECT
 from adapters.redis_client import redis_client, unavailable
 from contracts.errors import TandemError
 from feature_repo.store import open_store

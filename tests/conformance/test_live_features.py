@@ -20,7 +20,8 @@ import pandas as pd
 import pytest
 import redis
 
-from adapters.online_store import RedisOnlineStore, RowLayout, is_row_key
+from adapters.feast_encoding import is_row_key
+from adapters.online_store import RedisOnlineStore, RowLayout
 from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert
 from adapters.redis_pipe import RedisPipe
 from adapters.redis_stream import RedisStream

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from adapters.online_store import FILLED, OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore, entity_key
+from adapters.feast_encoding import entity_key
+from adapters.online_store import FILLED, OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert
 from adapters.redis_pipe import RedisPipe, command
 from adapters.trips_file import trips_writer, write_zones

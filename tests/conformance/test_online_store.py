@@ -17,18 +17,8 @@ from feast.types import Float64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.online_store import (
-    PROJECT,
-    OnlineStore,
-    RedisOnlineStore,
-    RowLayout,
-    SqliteOnlineStore,
-    decode_double,
-    decode_timestamp,
-    entity_key,
-    feature_field,
-    is_row_key,
-)
+from adapters.feast_encoding import PROJECT, decode_double, decode_timestamp, entity_key, feature_field, is_row_key
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
 from adapters.redis_pipe import RedisPipe
 from adapters.valkey import EmbeddedValkey
 from contracts.schema import Floats
