@@ -19,9 +19,10 @@ import numpy as np
 from adapters.artifact_store import ArtifactStore
 from adapters.driver_positions import RedisDriverPositions
 from adapters.ledger import Ledger
-from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout
 from adapters.redis_pipe import RedisPipe
 from adapters.segment_writer import SegmentLimits
+from adapters.sqlite_online_store import SqliteOnlineStore
 from adapters.state import State
 from adapters.tokens import Tokens
 from contracts.clock import Clock, SystemClock

@@ -18,9 +18,10 @@ import pytest
 import redis
 
 from adapters.feast_encoding import entity_key
-from adapters.online_store import FILLED, OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
+from adapters.online_store import FILLED, OnlineStore, RedisOnlineStore, RowLayout
 from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert
 from adapters.redis_pipe import RedisPipe, command
+from adapters.sqlite_online_store import SqliteOnlineStore
 from adapters.trips_file import trips_writer, write_zones
 from adapters.valkey import EmbeddedValkey
 from contracts.events import FEATURES_INVALIDATED, FeaturesInvalidated, decode_event
