@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "--test-from", type=date.fromisoformat, metavar="DATE", help="trips from this local day on are the test"
     )
     train.add_argument("--seed", type=_seed, default=7, help="same seed, same model (default: %(default)s)")
+    train.add_argument(
+        "--without-champion", metavar="REASON", help="let a candidate through that can't be held against the champion"
+    )
 
     evaluate = verb("evaluate", _evaluate, "Errors of a published version on a trips file, by slice.")
     evaluate.add_argument("--version", type=_positive, required=True, metavar="N")
@@ -167,7 +170,16 @@ def _tlc(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(a: argparse.Namespace) -> dict[str, Any]:
-    return _run("train", "train", a.home, trips=a.source, test_from=a.test_from, seed=a.seed, progress=_progress())
+    return _run(
+        "train",
+        "train",
+        a.home,
+        trips=a.source,
+        test_from=a.test_from,
+        seed=a.seed,
+        without_champion=a.without_champion,
+        progress=_progress(),
+    )
 
 
 def _evaluate(a: argparse.Namespace) -> dict[str, Any]:

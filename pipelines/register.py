@@ -41,6 +41,7 @@ class Trained:
     verdicts: Verdicts
     student: Estimates
     git_revision: str  # of the code as it was when the run began
+    because: str  # why it was trained
 
 
 def register(layout: Layout, trained: Trained) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def register(layout: Layout, trained: Trained) -> dict[str, Any]:
 def _log(run: Run, trained: Trained, lineage: Lineage) -> None:
     schema = {"features": len(ETA_SCHEMA.names), "schema_hash": ETA_SCHEMA.schema_hash()}
     run.parameters({**trained.settings.flat(), **schema, "test_from": trained.data.test_from})
-    run.tags({"git_revision": lineage.git_revision})
+    run.tags({"git_revision": lineage.git_revision, "because": trained.because})
     run.tags({f"sha256.{name}": digest for name, digest in lineage.data_hashes.items()})
     run.metrics(trained.assessment.flat())
     run.metrics({"parity.max_abs_diff_s": trained.parity.max_abs_diff_s, "parity.rows": trained.parity.rows})

@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from adapters.artifact_store import ETA_FILE, MATRIX_FILE
-from pipelines.gates import judge_tiers, measure_parity_of
+from pipelines.gates import comparison, judge_tiers, measure_parity_of
 from pipelines.layout import Layout
 from pipelines.lineage import git_revision
 from pipelines.register import Trained, register
@@ -30,6 +30,8 @@ def train(
     test_from: date | None = None,
     seed: int = 7,
     params: Mapping[str, Any] | None = None,
+    without_champion: str | None = None,
+    because: str = "somebody asked for it",
     progress: bool = False,
 ) -> dict[str, Any]:
     """Train both tiers and register a version, fitted on the trips that had ended before the test begins.
@@ -40,6 +42,8 @@ def train(
         test_from: the first local day of the test; the last 15 % of the time span where none is given.
         seed: the same trips, code and seed give the same model, byte by byte.
         params: settings by dotted name, such as ``{"teacher.rounds": 100}``.
+        without_champion: a reason to let a candidate through that can't be held against the champion; it is logged.
+        because: why it is trained, for the log.
         progress: whether to draw a progress bar on stderr.
 
     Returns:
@@ -69,10 +73,18 @@ def train(
         assessment = assess(test.duration_s, estimates, labels(test), test.context.day, baseline=BASELINE)
         watch.lap("evaluate")
         bar.set_description("gates")
-        verdicts = judge_tiers(layout, data, tiers, estimates=estimates, parity=parity, settings=settings)
+        verdicts = judge_tiers(
+            layout,
+            data,
+            tiers,
+            estimates=estimates,
+            parity=parity,
+            settings=settings,
+            without_champion=without_champion,
+        )
         watch.lap("gates")
         bar.set_description("register")
-        trained = Trained(settings, data, tiers, parity, assessment, verdicts, estimates["student"], revision)
+        trained = Trained(settings, data, tiers, parity, assessment, verdicts, estimates["student"], revision, because)
         entry = register(layout, trained)
         watch.lap("register")
     return {
@@ -82,6 +94,7 @@ def train(
         "range": assessment.ranges["student"],
         "candidates": table(tiers.figures),
         "serves": {ETA_FILE: tiers.for_one.name, MATRIX_FILE: tiers.for_many.name},
+        "comparison": comparison(verdicts),
         "gates": {use: f"{len(results)} passed" for use, (_, results) in verdicts.items()},
         "parity": {"rows": parity.rows, "flips": parity.branch_flips, "max_abs_diff_s": parity.max_abs_diff_s},
         "onnx_bytes": len(tiers.for_one.graph),

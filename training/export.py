@@ -30,6 +30,7 @@ LEAF_STEP: Final = (
     2.0**-13
 )  # of log seconds: 300 trees of such are 0.06 % of a duration off, and no error is the larger
 
+_SCHEMA_KEY: Final = "tandem.schema_hash"
 _LARGEST: Final = np.finfo(np.float32).max
 _ZERO: Final = np.float32(1e-35)  # LightGBM takes every value up to this for zero, so no threshold may stand inside
 
@@ -109,6 +110,19 @@ def model_bytes(
     model = helper.make_model(graph, producer_name="tandem", ir_version=IR_VERSION, opset_imports=opsets)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def stamp(graph: bytes, schema_hash: str) -> bytes:
+    """The graph with the hash of the schema that its vectors are of; the gates refuse one without."""
+    model = onnx.load_from_string(graph)
+    helper.set_model_props(model, {_SCHEMA_KEY: schema_hash})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def schema_of(graph: bytes) -> str:
+    """The hash that `stamp` left; empty where it did not."""
+    found: dict[str, str] = {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}
+    return found.get(_SCHEMA_KEY, "")
 
 
 def thresholds(booster: lgb.Booster) -> list[tuple[int, float]]:

@@ -8,7 +8,7 @@ from typing import Protocol
 from adapters.onnx_session import OnnxModel
 from contracts.schema import Floats, Matrix
 from training.encoding import Columns
-from training.export import eta_graph
+from training.export import eta_graph, stamp
 from training.net_student import FLOAT32, NetStudent, fit_net_student
 from training.parity import Native
 from training.settings import NetSettings, TreeSettings
@@ -52,13 +52,14 @@ class Trees:
 
     settings: TreeSettings
     offset: int | None
+    schema_hash: str
     student: Student | None = None
 
     def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
         """One candidate."""
         student = fit_student(examples, self.settings, offset=self.offset, holdout=holdout, seed=seed, tick=tick)
         self.student = student
-        graph = eta_graph(tree_node(student.booster), examples.matrix.shape[1], student.head)
+        graph = stamp(eta_graph(tree_node(student.booster), examples.matrix.shape[1], student.head), self.schema_hash)
 
         def native(matrix: Matrix) -> tuple[Floats, Floats, Floats]:
             eta_s = student.predict(matrix)
@@ -74,6 +75,7 @@ class Nets:
     settings: NetSettings
     columns: Columns
     points: tuple[Floats, Floats] | None
+    schema_hash: str
     student: NetStudent | None = None
 
     def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
@@ -102,5 +104,5 @@ class Nets:
                 native=native,
                 holdout_mae_s=student.holdout_mae_s[precision],
             )
-            for precision, graph in student.graphs.items()
+            for precision, graph in ((name, stamp(one, self.schema_hash)) for name, one in student.graphs.items())
         ]

@@ -94,8 +94,9 @@ def fit_tiers(trips: TripVectors, settings: TrainingSettings, *, stage: Stage, t
     stage("teacher")
     teacher = fit_teacher(examples, settings.teacher, offset=offset, seed=seed, tick=tick)
     columns = columns_of(ETA_SCHEMA, offset=OFFSET)
-    trees = Trees(settings.student, offset)
-    nets = Nets(settings.net, columns, (trips.zones.lat, trips.zones.lon))
+    schema_hash = ETA_SCHEMA.schema_hash()
+    trees = Trees(settings.student, offset, schema_hash)
+    nets = Nets(settings.net, columns, (trips.zones.lat, trips.zones.lon), schema_hash)
     holdout, candidates = round(settings.holdout_share * len(trips)), list[Candidate]()
     for name, family in (("tree student", trees), ("net student", nets)):
         stage(name)

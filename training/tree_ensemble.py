@@ -22,6 +22,7 @@ from contracts.errors import TandemError
 
 ML_DOMAIN: Final = "ai.onnx.ml"
 ML_OPSET: Final = 5
+_OPERATOR: Final = "TreeEnsemble"
 _LEQ: Final = 0  # BRANCH_LEQ
 _SUM: Final = 1
 
@@ -40,6 +41,13 @@ class NotExportable(TandemError):
 
     def __init__(self, tree: int, what: str) -> None:
         super().__init__(f"tree {tree} has {what}, expected numerical splits on '<=' alone")
+
+
+class NotATwin(TandemError):
+    """A graph's trees have not the shape of the model's."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the graph is not an export of the model: {what}")
 
 
 @dataclass
@@ -90,10 +98,13 @@ def tree_node(booster: lgb.Booster) -> onnx.NodeProto:
 def leaf_node(booster: lgb.Booster, trees: onnx.NodeProto) -> onnx.NodeProto:
     """Variant of a `tree_node` with an output a tree: the index of the LightGBM leaf that a row ends in.
 
-    Splits are those of `trees`, untouched; only what a leaf holds is another thing.
+    Splits are those of `trees`, untouched; only what a leaf holds is another thing. Raises NotATwin where they do not
+    stand as the model's do.
     """
     attributes = {a.name: helper.get_attribute_value(a) for a in trees.attribute}
     starts = attributes.pop("tree_roots")
+    if len(starts) != booster.num_trees():
+        raise NotATwin(f"{len(starts)} trees, expected {booster.num_trees()}")
     children = {side: list(attributes[f"nodes_{side}nodeids"]) for side in ("true", "false")}
     indices, tree_of = list[int](), list[int]()
     for tree, (root, start) in enumerate(zip(tree_roots(booster), starts, strict=True)):
@@ -101,6 +112,8 @@ def leaf_node(booster: lgb.Booster, trees: onnx.NodeProto) -> onnx.NodeProto:
         while pending:
             split, at = pending.pop()
             for side, child in (("true", split["left_child"]), ("false", split["right_child"])):
+                if attributes[f"nodes_{side}leafs"][at] != ("split_index" not in child):
+                    raise NotATwin(f"tree {tree} has another shape")
                 if "split_index" in child:
                     pending.append((child, children[side][at]))
                     continue
@@ -111,6 +124,12 @@ def leaf_node(booster: lgb.Booster, trees: onnx.NodeProto) -> onnx.NodeProto:
     splits |= {f"nodes_{side}nodeids": numbers for side, numbers in children.items()}
     leaves = np.array(indices, dtype=np.float32)
     return _node("leaves", splits, starts, leaves, tree_of, targets=booster.num_trees())
+
+
+def trees_of(graph: bytes) -> onnx.NodeProto:
+    """The trees that stand in a graph."""
+    (trees,) = [node for node in onnx.load_from_string(graph).graph.node if node.op_type == _OPERATOR]
+    return trees
 
 
 def tree_roots(booster: lgb.Booster) -> list[Tree]:
@@ -167,7 +186,7 @@ def _node(
     targets: int,
 ) -> onnx.NodeProto:
     return helper.make_node(
-        "TreeEnsemble",
+        _OPERATOR,
         ["features"],
         [output],
         name=output,

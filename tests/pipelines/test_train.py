@@ -154,7 +154,7 @@ def test_both_families_are_measured_and_one_is_taken_for_each_use(home: Path, tr
     assert all(row["p50_us_512"] > 0 for row in trained["candidates"].values())
     assert trained["candidates"]["net_s8s8"]["bytes"] <= 60 * 1024
     serves = trained["serves"]
-    assert trained["gates"] == dict.fromkeys(serves, "9 passed")
+    assert trained["gates"] == dict.fromkeys(serves, "10 passed")
     assert trained["table"]["student"] == trained["table"][serves[ETA_FILE]]
     files = ArtifactStore(home / "artifacts").read("eta", 1).files
     assert len(files[MATRIX_FILE]) == trained["candidates"][serves[MATRIX_FILE]]["bytes"]
@@ -185,3 +185,17 @@ def test_a_split_without_trips_on_one_side_is_refused(home: Path) -> None:
         train(home, test_from=date(2031, 1, 1))
     with pytest.raises(DataRefused, match="no trips to learn from, ended before 2001-01-01"):
         train(home, test_from=date(2001, 1, 1))
+
+
+def test_a_champion_that_has_seen_the_test_is_no_judge(home: Path, trained: dict[str, Any]) -> None:
+    """It refuses nothing and passes nothing: one gate does, until somebody lets the candidate through by name."""
+    earlier = FIRST_DAY + timedelta(days=8)
+    words = r"comparison: .*eta@1 has learned from trips of the test, up to 2020-08-14.*--without-champion REASON"
+    with pytest.raises(GatesFailed, match=words) as failure:
+        train(home, params=TINY, test_from=earlier)
+    assert [one.name for one in failure.value.results if not one.passed] == ["comparison"]
+    found = train(home, params=TINY, test_from=earlier, without_champion="we compare them by hand", because="a test")
+    assert found["alias"] == "candidate"
+    assert found["comparison"].endswith("let through all the same (--without-champion): we compare them by hand")
+    client = MlflowClient(Layout(home).mlflow_uri)
+    assert client.get_run(found["run"]).data.tags["because"] == "a test"

@@ -25,6 +25,7 @@ class Exported:
     raw: lgb.Booster
     booster: lgb.Booster
     head: Head
+    graph: bytes
     model: OnnxModel
 
 
@@ -46,7 +47,8 @@ def draw(rows: int, seed: int = 0) -> Examples:
 def export(raw: lgb.Booster, head: Head) -> Exported:
     """Floor, round and export."""
     booster = round_leaves(floor_thresholds(raw))
-    return Exported(raw, booster, head, OnnxModel(eta_graph(tree_node(booster), booster.num_feature(), head)))
+    graph = eta_graph(tree_node(booster), booster.num_feature(), head)
+    return Exported(raw, booster, head, graph, OnnxModel(graph))
 
 
 def with_absent(matrix: Matrix, seed: int = 5) -> Matrix:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import lightgbm as lgb
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
+from adapters.onnx_session import OnnxModel
 from tests.training.small_world import OFFSET, Exported, draw, export, with_absent
-from training.export import LEAF_STEP, Head, _floor, eta_graph, floor_thresholds, model_bytes
+from training.export import LEAF_STEP, Head, _floor, eta_graph, floor_thresholds, model_bytes, schema_of, stamp
 from training.parity import measure_parity
 from training.tree_ensemble import NotExportable, tree_node
 from training.trees import Examples
@@ -139,7 +142,21 @@ def test_a_tree_that_learned_nothing_is_its_one_leaf(examples: Examples) -> None
     """Too few rows for a split: the sum is a constant, and no row takes a branch that LightGBM does not have."""
     parameters = {"objective": "regression_l1", "verbosity": -1, "min_data_in_leaf": 10_000}
     made = export(lgb.train(parameters, lgb.Dataset(examples.matrix, np.log(examples.duration_s)), 2), Head(1.0, 1.0))
-    assert measure_parity(made.booster, made.head, made.model, examples.matrix[:50]).branch_flips == 0
+    assert measure_parity(made.booster, made.head, made.graph, examples.matrix[:50]).branch_flips == 0
     np.testing.assert_allclose(
         made.model.run(examples.matrix[:3])[0], np.exp(made.booster.predict(examples.matrix[:3])), rtol=1e-5
     )
+
+
+def test_a_graph_says_which_schema_it_was_made_for(exported: Exported) -> None:
+    """And answers as before; one that does not say is made for none."""
+    stamped = stamp(exported.graph, "c" * 64)
+    assert (schema_of(stamped), schema_of(exported.graph)) == ("c" * 64, "")
+    assert OnnxModel(stamped).width == exported.model.width
+
+
+def test_another_implementation_answers_the_same(exported: Exported, examples: Examples) -> None:
+    """ONNX's own reference reads the operator, shared leaves and absent entries included, as onnxruntime does."""
+    graph = model_bytes([tree_node(exported.booster)], examples.matrix.shape[1], {"raw": 1})
+    (raw,) = ReferenceEvaluator(onnx.load_from_string(graph)).run(None, {"features": examples.matrix[:200]})
+    np.testing.assert_allclose(raw[:, 0], exported.booster.predict(examples.matrix[:200]), atol=1e-6)
