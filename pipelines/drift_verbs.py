@@ -1,8 +1,9 @@
-"""The verb `tandem drift` on the command line, and its result as a person reads it."""
+"""The verbs `tandem drift` and `tandem retrain` on the command line, and what they say to a person."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -12,21 +13,28 @@ _PICTURES: Final = (".png", ".svg", ".pdf")
 
 
 def add(verb: Callable[..., argparse.ArgumentParser], run: Callable[..., dict[str, Any]]) -> None:
-    """Add the verb by the command line's own helpers."""
+    """Add the verbs by the command line's own helpers."""
 
     def drift(a: argparse.Namespace) -> dict[str, Any]:
         found = run("drift", "drift", a.home, a.reference, a.current, version=a.version, plot=a.plot)
         return found if a.json else for_person(found)
 
-    parser = verb(
-        "drift", drift, "What moved between two files of trips, and what it may cost the version that serves."
-    )
+    parser = verb("drift", drift, "What moved between two sets of trips, and what it may cost the version that serves.")
     parser.add_argument(
-        "--reference", type=Path, required=True, metavar="A", help="trips as they were, ours or the TLC's"
+        "--reference", type=Path, required=True, metavar="A", help="trips as they were, or a part of the prediction log"
     )
     parser.add_argument("--current", type=Path, required=True, metavar="B", help="trips as they are")
     parser.add_argument("--version", type=_positive, metavar="N", help="whose answers to watch (default: the champion)")
     parser.add_argument("--plot", type=_picture, metavar="FILE", help=f"a picture: {', '.join(_PICTURES)}")
+
+    def retrain(a: argparse.Namespace) -> dict[str, Any]:
+        progress = sys.stderr.isatty()
+        found = run("retrain", "retrain", a.home, policy_file=a.policy, dry_run=a.dry_run, progress=progress)
+        return found if a.json else _decision(found)
+
+    again = verb("retrain", retrain, "Train a candidate where schedule, drift or error ask for it; made for a timer.")
+    again.add_argument("--policy", type=Path, metavar="FILE", help="YAML (default: docs/drift.md)")
+    again.add_argument("--dry-run", action="store_true", help="say what would be done, and remember nothing")
 
 
 def for_person(found: dict[str, Any]) -> dict[str, Any]:
@@ -65,14 +73,24 @@ def _number(value: float) -> str:
 def _error(error: dict[str, Any]) -> dict[str, Any]:
     if not error["judged"]:
         return {"not judged": error["why"]}
-    inside = "inside" if error["inside"] else "outside"
     interval = f"{error['estimated_low_s']:.1f} to {error['estimated_high_s']:.1f} s"
+    told = "none yet"
+    if error["mae_s"] is not None:
+        inside = "inside" if error["inside"] else "outside"
+        told = f"{error['mae_s']:.1f} s, {inside} the interval; estimated {error['estimate_off']:+.1%} off"
     return {
         "model": f"{error['model']}, learned from trips up to {error['learned_up_to']}",
         "MAE on the reference": f"{error['reference_mae_s']:.1f} s",
         "estimated now, without labels": f"{error['estimated_mae_s']:.1f} s ({interval})",
-        "by the labels": f"{error['mae_s']:.1f} s, {inside} the interval; estimated {error['estimate_off']:+.1%} off",
+        "by the labels": told,
     }
+
+
+def _decision(found: dict[str, Any]) -> dict[str, Any]:
+    if "candidate" not in found:
+        return found
+    candidate = found["candidate"]
+    return {**found, "candidate": {name: candidate[name] for name in ("model", "alias", "comparison", "serves")}}
 
 
 def _positive(text: str) -> int:

@@ -51,6 +51,11 @@ class Layout:
         return (self.home.resolve() / "mlartifacts").as_uri()
 
     @property
+    def retraining(self) -> Path:
+        """What the retraining policy remembers from look to look; beside it stands the lock of whoever looks."""
+        return self.home / "retraining.json"
+
+    @property
     def registry_lock(self) -> Path:
         """File that whoever writes to the registry locks."""
         return self.home / "registry.lock"
