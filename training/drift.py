@@ -27,7 +27,7 @@ blocks nothing can be told from chance: the distances stand there unjudged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -98,6 +98,12 @@ def compare(
     return sorted(found, key=lambda one: -one.psi)
 
 
+def share_moved(shifts: Sequence[Shift]) -> float | None:
+    """The share that moved of the columns that could be judged; None where none could."""
+    judged = [one.moved for one in shifts if one.chance is not None]
+    return sum(judged) / len(judged) if judged else None
+
+
 def shift(
     name: str,
     reference: Column,
@@ -111,9 +117,9 @@ def shift(
     bins = _bins(reference.values)
     p_bins, q_bins = bins.place(reference.values), bins.place(current.values)
     p, q = (_shares(rows, bins.size) for rows in (p_bins, q_bins))
-    parts = (q - p) * np.log(q / p)
-    what, before, after = _words(reference.values, current.values, bins, parts, (p, q))
-    psi, blocks = float(parts.sum()), tuple((day - day.min()) // reference.memory_days for day in days)
+    what, before, after = _words(reference.values, current.values, bins, (p, q))
+    psi = float(((q - p) * np.log(q / p)).sum())
+    blocks = tuple((day - day.min()) // reference.memory_days for day in days)
     chance = by_chance((p_bins, q_bins), blocks, bins=bins.size, level=level)
     wasserstein = _wasserstein(reference.values, current.values)
     no_trifle = psi >= rule.min_psi or (wasserstein or 0.0) >= rule.min_wasserstein
@@ -235,21 +241,23 @@ def _wasserstein(reference: Floats | Labels, current: Floats | Labels) -> float 
 
 
 def _words(
-    reference: Floats | Labels, current: Floats | Labels, bins: _Bins, parts: Floats, shares: tuple[Floats, Floats]
+    reference: Floats | Labels, current: Floats | Labels, bins: _Bins, shares: tuple[Floats, Floats]
 ) -> tuple[str, float, float]:
     """What tells the shift best, and its values before and after."""
     p, q = shares
-    if int(np.argmax(parts)) == bins.absent:
+    steps = np.abs(q - p).round(9)
+    if 0.0 < steps.max() <= steps[bins.absent]:
         return "absent", float(p[-1]), float(q[-1])
     if bins.edges is None:
-        at = int(np.argmax(np.abs(q - p)[:-1]))
+        named = steps[: len(bins.known)]  # what has a name is told, of equal ones the commoner in the reference
+        at = int(np.argmax(named)) if named.size and named.max() > 0.0 else len(bins.known)
         value = bins.known[at] if at < len(bins.known) else "others"
         return f"share of {value:g}" if isinstance(value, float) else f"share of {value}", float(p[at]), float(q[at])
     before, after = _present(reference), _present(current)
     points = {name: tuple(np.quantile(side, share) for side in (before, after)) for name, share in _QUANTILES.items()}
-    steps = {name: abs(to - was) for name, (was, to) in points.items()}
-    widest = max(steps, key=steps.__getitem__)
-    what = _MIDDLE if steps[_MIDDLE] >= steps[widest] / 2 else widest
+    far = {name: abs(to - was) for name, (was, to) in points.items()}
+    widest = max(far, key=far.__getitem__)
+    what = _MIDDLE if far[_MIDDLE] >= far[widest] / 2 else widest
     return what, float(points[what][0]), float(points[what][1])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,8 +34,8 @@ def draw_drift(
     moved = [one for one in shifts if one.moved]
     words = f"{len(moved)} of {len(shifts)} columns moved from {names[0]} to {names[1]}"
     figure.suptitle(words, x=0.01, ha="left", fontsize=15, fontweight="bold", color=INK)
-    halves = np.ravel(figure.subfigures(1, 2, width_ratios=(1.0, 1.6)))
-    left, right = halves[0], halves[1]
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.0, 1.6))
+    left, right = halves
     _distances(left.subplots(), [*moved, *(one for one in shifts if not one.moved)][:_BARS])
     grid = np.ravel(right.subplots(3, 2))
     shown = (moved or list(shifts))[:_SHOWN]

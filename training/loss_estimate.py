@@ -27,6 +27,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "feature_fraction": 0.6,
     "deterministic": True,
     "force_row_wise": True,
+    "num_threads": 1,
     "verbosity": -1,
 }
 

@@ -8,17 +8,19 @@ from typing import Final
 import numpy as np
 
 from contracts.features import DAY_S, ETA_SCHEMA, LONG_WINDOWS_S
-from contracts.schema import Floats
 from training.drift import Column
 from training.evaluate import Estimates
 from training.tiers import TripVectors
+
+ERROR: Final = "error_min"
+"""The answers' errors: of trips that a version has learned from they flatter it."""
 
 _BESIDE: Final = frozenset({"pickup_lat", "pickup_lon", "dropoff_lat", "dropoff_lon", "bearing_sin", "bearing_cos"})
 """Entries that boroughs, zones and distance tell in words that a person reads."""
 
 
 def watch(trips: TripVectors, answers: Estimates | None) -> dict[str, Column]:
-    """Columns by name: the vector's entries and the trips' zones, the answers where there are any, the labels."""
+    """Columns by name: the vector's entries and the trips' zones, answers and labels where there are any."""
     context, zones = trips.context, trips.zones
     columns = {
         name: Column("data", trips.matrix[:, at].astype(np.float64), memory_days(name))
@@ -29,11 +31,10 @@ def watch(trips: TripVectors, answers: Estimates | None) -> dict[str, Column]:
         columns[f"{side}_borough"] = Column("data", np.array([zones.boroughs[at] for at in places], dtype=object))
         columns[f"{side}_zone"] = Column("data", np.array([zones.ids[at] for at in places], dtype=object))
     if answers is not None:
-        columns |= _answers(answers, trips)
-    km = context.distance_m / 1000.0
-    columns["duration_min"] = Column("label", trips.duration_s / 60.0)
-    columns["speed_kmh"] = Column("label", np.where(km > 0, km / (trips.duration_s / 3600.0), np.nan))
-    return columns
+        columns["eta_min"] = Column("prediction", answers.eta_s / 60.0)
+        if answers.low_s is not None and answers.high_s is not None:
+            columns["relative_range"] = Column("prediction", (answers.high_s - answers.low_s) / answers.eta_s)
+    return columns if np.isnan(trips.duration_s).any() else columns | _labels(trips, answers)
 
 
 def memory_days(name: str) -> int:
@@ -41,12 +42,12 @@ def memory_days(name: str) -> int:
     return next((1 + math.ceil(s / DAY_S) for window, s in LONG_WINDOWS_S.items() if name.endswith(f"_{window}")), 1)
 
 
-def _answers(answers: Estimates, trips: TripVectors) -> dict[str, Column]:
+def _labels(trips: TripVectors, answers: Estimates | None) -> dict[str, Column]:
+    km, hours = trips.context.distance_m / 1000.0, trips.duration_s / 3600.0
     columns = {
-        "eta_min": Column("prediction", answers.eta_s / 60.0),
-        "error_min": Column("label", (answers.eta_s - trips.duration_s) / 60.0),
+        "duration_min": Column("label", trips.duration_s / 60.0),
+        "speed_kmh": Column("label", np.where(km > 0, km / hours, np.nan)),
     }
-    if answers.low_s is not None and answers.high_s is not None:
-        relative: Floats = (answers.high_s - answers.low_s) / answers.eta_s
-        columns["relative_range"] = Column("prediction", relative)
+    if answers is not None:
+        columns[ERROR] = Column("label", (answers.eta_s - trips.duration_s) / 60.0)
     return columns
