@@ -249,7 +249,8 @@ def _words(
     if 0.0 < steps.max() <= steps[bins.absent]:
         return "absent", float(p[-1]), float(q[-1])
     if bins.edges is None:
-        at = int(np.argmax(steps[:-1]))  # of equal ones the commoner in the reference
+        named = steps[: len(bins.known)]  # what has a name is told, of equal ones the commoner in the reference
+        at = int(np.argmax(named)) if named.size and named.max() > 0.0 else len(bins.known)
         value = bins.known[at] if at < len(bins.known) else "others"
         return f"share of {value:g}" if isinstance(value, float) else f"share of {value}", float(p[at]), float(q[at])
     before, after = _present(reference), _present(current)
