@@ -24,6 +24,7 @@ from adapters.online_store import RedisOnlineStore
 from adapters.online_writer import RedisOnlineWriter
 from adapters.redis_pipe import RedisPipe
 from adapters.redis_stream import RedisStream, RedisStreamPolicy
+from adapters.state import State
 from adapters.streams import Stream
 from adapters.trip_log import TripLog, logged_hours
 from adapters.window_cells import RedisWindowCells
@@ -41,14 +42,17 @@ from pipelines.outbox_sender import OutboxSender
 from pipelines.prediction_topic import PredictionTopic
 from pipelines.statistics_there import StatisticsThere
 from pipelines.stream_metrics import COMPONENT, families
+from pipelines.trip_outcomes import GROUP as OUTCOMES
+from pipelines.trip_outcomes import TripOutcomes
 from pipelines.trip_references import References
 from pipelines.zone_points import ZoneRows, read_zone_rows, served_zones
 from serving.component_metrics import write_component
 from serving.places import Locator
+from serving.request_ids import RequestIds
 from serving.settings import Settings, load_settings
 
 GROUP: Final = "features"
-_TOPICS: Final = (TRIPS_ENDED, DRIVERS_MOVED)
+_SUBSCRIPTIONS: Final = ((TRIPS_ENDED, GROUP), (DRIVERS_MOVED, GROUP), (TRIPS_ENDED, OUTCOMES))
 _SOCKETS: Final = "TANDEM_SOCKETS"  # the folder where the stack's processes meet, from the supervisor
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
@@ -109,12 +113,14 @@ def _followers(
     clock, future_s = SystemClock(), settings.future_skew_s
     stream = _stream(settings)
     closing.callback(stream.close)
-    subscriptions = _when_there(lambda: [stream.subscribe(topic, GROUP) for topic in _TOPICS], stop)
+    subscriptions = _when_there(lambda: [stream.subscribe(*one) for one in _SUBSCRIPTIONS], stop)
     if subscriptions is None:
         return []
     for one in subscriptions:
         closing.callback(one.close)
-    trips, moves = subscriptions
+    trips, moves, ended = subscriptions
+    state = State(settings.state)
+    closing.callback(state.close)
     writer, log = RedisOnlineWriter(url, VIEWS, future_s=future_s), TripLog(layout.counted_trips, clock)
     closing.callback(log.close)
     outside = Outside(
@@ -130,6 +136,7 @@ def _followers(
     followers: list[Follower] = [
         LiveFeatures(outside, rows.zones(), clock, future_s=future_s),
         DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
+        TripOutcomes(ended, state.add_outcomes, RequestIds(state.secret("request_ids")).issued, clock),
         OutboxSender(layout.outbox, stream, clock, time.sleep),
     ]
     return [*followers, _predictions(settings, stream, closing)]

@@ -15,9 +15,6 @@ from training.trip_vectors import TripVectors
 ERROR: Final = "error_min"
 """The answers' errors: of trips that a version has learned from they flatter it."""
 
-ERROR: Final = "error_min"
-"""The answers' errors: of trips that a version has learned from they flatter it."""
-
 _BESIDE: Final = frozenset({"pickup_lat", "pickup_lon", "dropoff_lat", "dropoff_lon", "bearing_sin", "bearing_cos"})
 """Entries that boroughs, zones and distance tell in words that a person reads."""
 
