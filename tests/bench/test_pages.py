@@ -67,7 +67,7 @@ def test_memory_is_told_a_process_a_line() -> None:
 def test_dispatch_is_judged_by_its_batch_of_a_thousand() -> None:
     """Greedy's time and other sizes are told, and not judged."""
     figures = dict.fromkeys(
-        ("p50_ms", "matrix_p50_ms", "solve_p50_ms", "cold_ms", "loop_late_p99_ms", "loop_late_most_ms"), 1.0
+        ("p50_ms", "cpu_ms", "matrix_p50_ms", "solve_p50_ms", "cold_ms", "loop_late_p99_ms", "loop_late_most_ms"), 1.0
     )
     rows = [
         {**figures, "riders": 1000, "drivers": drivers, "policy": policy, "p99_ms": p99_ms, "calls": 30}
