@@ -115,28 +115,25 @@ def last_trips(data: LearningData, rows: int) -> LearningData:
     """The same with the last so many trips to learn from, and queries of their time alone."""
     n = len(data.learn)
     which = np.arange(n) >= n - rows
-    background = data.background
-    if background is not None:
-        first_s = int(background.started_s[which][0])
-        of_time = background.queries.at_s >= first_s
-        queries = background.queries
-        picked = np.flatnonzero(of_time)
+    whole, few = data.background, None
+    if whole is not None:
+        picked = np.flatnonzero(whole.queries.at_s >= int(whole.started_s[which][0]))
 
         def neighbours(some: Any) -> Any:
             everywhere = np.zeros(n, dtype=np.bool_)
             everywhere[np.flatnonzero(which)[some]] = True
-            return background.neighbours(everywhere)
+            return whole.neighbours(everywhere)
 
-        few = Queries(queries.pickup[picked], queries.dropoff[picked], queries.at_s[picked])
-        background = Background(
-            started_s=background.started_s[which],
-            fold=background.fold[which],
-            log_excess=background.log_excess[which],
+        queries = whole.queries
+        few = Background(
+            started_s=whole.started_s[which],
+            fold=whole.fold[which],
+            log_excess=whole.log_excess[which],
             neighbours=neighbours,
-            queries=few,
-            query_matrix=background.query_matrix[picked],
+            queries=Queries(queries.pickup[picked], queries.dropoff[picked], queries.at_s[picked]),
+            query_matrix=whole.query_matrix[picked],
         )
-    return replace(data, learn=data.learn.rows(which), background=background)
+    return replace(data, learn=data.learn.rows(which), background=few)
 
 
 def summary(runs: list[Mapping[str, float]]) -> dict[str, dict[str, float]]:

@@ -68,7 +68,7 @@ class Repair:
     all further out.
     """
 
-    beyond: float = 1.9
+    beyond: float = 1.85
     over: float = 0.2
     bands: int = 12
     min_band_rows: int = 200
