@@ -173,8 +173,9 @@ def page(result: dict[str, Any]) -> str:
     return (
         f"{table(head, rows)}\n\nThe replica as it is composed for production, with the solver's process, all on one "
         "core, from a request's bytes to its answer's; points drawn around the zones' middles, times from the model. "
-        "`first` is the first request of a size. `CPU` is the processor time of a request, the solver's included, with a tick a millisecond. `late` is how much longer than a millisecond a sleep of one took "
-        "meanwhile: what an ETA request beside it would have waited."
+        "`CPU` is the processor time of a request, the solver's included, with a tick a millisecond. `first` is the "
+        "first request of a size; the very first of over 256 riders starts the solver. `late` is how much longer than "
+        "a millisecond a sleep of one took meanwhile: what an ETA request beside it would have waited."
     )
 
 
