@@ -9,24 +9,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 import msgspec
 
+from adapters.trip_log_files import HOUR_US, file_name, trips_between
 from contracts.clock import Clock
 from contracts.counted_trips import CountedTrip
 
-_ENDING: Final = ".jsonl"
-_NAME: Final = f"%Y-%m-%dT%H{_ENDING}"
-_HOUR_US: Final = 3_600_000_000
 _SYNC_S: Final = 1.0  # what a machine without power may lose; a killed process loses nothing
 _OPEN: Final = 4  # files
 _LOG: Final = logging.getLogger(__name__)
 _LINES: Final = msgspec.json.Encoder()
-_DECODE: Final = msgspec.json.Decoder(CountedTrip).decode
 
 
 class TripLog:
@@ -60,7 +56,7 @@ class TripLog:
         """Write trips, those of an hour with one system call."""
         by_hour: dict[int, list[CountedTrip]] = {}
         for trip in trips:
-            by_hour.setdefault(trip.ended_us // _HOUR_US, []).append(trip)
+            by_hour.setdefault(trip.ended_us // HOUR_US, []).append(trip)
         try:
             for hour, of in by_hour.items():
                 self._write(self._file(hour), _LINES.encode_lines(of))
@@ -73,7 +69,7 @@ class TripLog:
 
     def since(self, first_us: int) -> Iterator[CountedTrip]:
         """Trips that ended from a moment on; one may be there twice."""
-        return _trips(self._folder, first_us, round(self._clock.now() * 1_000_000) + _HOUR_US)
+        return trips_between(self._folder, first_us, round(self._clock.now() * 1_000_000) + HOUR_US)
 
     def close(self) -> None:
         """Let the files go."""
@@ -84,7 +80,7 @@ class TripLog:
     def _file(self, hour: int) -> int:
         if hour not in self._files:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self._folder / _name(hour)
+            path = self._folder / file_name(hour)
             descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._files[hour] = descriptor
             size = os.fstat(descriptor).st_size
@@ -106,49 +102,3 @@ class TripLog:
             for descriptor in self._files.values():
                 os.fdatasync(descriptor)
             self._synced_at = now
-
-
-def read_trips(folder: Path, first_us: int, last_us: int) -> Iterator[CountedTrip]:
-    """Trips that ended from one moment on and up to another, each once; lines that can't be read are passed over."""
-    seen: set[tuple[str, int]] = set()
-    for trip in _trips(folder, first_us, last_us):
-        if (trip.trip_id, trip.ended_us) not in seen:
-            seen.add((trip.trip_id, trip.ended_us))
-            yield trip
-
-
-def _trips(folder: Path, first_us: int, last_us: int) -> Iterator[CountedTrip]:
-    for hour in range(first_us // _HOUR_US, last_us // _HOUR_US + 1):
-        try:
-            file = (folder / _name(hour)).open("rb")
-        except FileNotFoundError:
-            continue
-        with file:
-            for line in file:
-                try:
-                    trip = _DECODE(line)
-                except msgspec.MsgspecError:
-                    continue
-                if first_us <= trip.ended_us <= last_us:
-                    yield trip
-
-
-def logged_hours(folder: Path) -> list[int]:
-    """The hours (since the epoch) that have a file, in order."""
-    found = []
-    for path in folder.glob(f"*{_ENDING}"):
-        try:
-            moment = datetime.strptime(path.name, _NAME).replace(tzinfo=UTC)
-        except ValueError:  # somebody else's
-            continue
-        found.append(round(moment.timestamp()) * 1_000_000 // _HOUR_US)
-    return sorted(found)
-
-
-def forget_hour(folder: Path, hour: int) -> None:
-    """Delete an hour's file."""
-    (folder / _name(hour)).unlink(missing_ok=True)
-
-
-def _name(hour: int) -> str:
-    return datetime.fromtimestamp(hour * _HOUR_US // 1_000_000, UTC).strftime(_NAME)

@@ -59,7 +59,7 @@ class EtaCalls:
 
     def _took(self, answer: Answer) -> None:
         if answer.status != 200:
-            self.answers.append((answer.status, answer.body[:40].decode(errors="replace")))
+            self.answers.append((answer.status, str(answer.status) if answer.status else answer.body.decode()))
             return
         eta = msgspec.json.decode(answer.body)["etas"][0]
         self.answers.append((200, eta.get("reason") or eta["source"]))

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from adapters.trip_log import forget_hour, logged_hours, read_trips
+from adapters.trip_log_files import forget_hour, logged_hours, read_trips
 from contracts.counted_trips import CountedTrip
 from contracts.features import LIVE_VIEWS, VIEWS
 from contracts.trips import CITY

@@ -26,7 +26,8 @@ from adapters.redis_pipe import RedisPipe
 from adapters.redis_stream import RedisStream, RedisStreamPolicy
 from adapters.state import State
 from adapters.streams import Stream
-from adapters.trip_log import TripLog, logged_hours
+from adapters.trip_log import TripLog
+from adapters.trip_log_files import logged_hours
 from adapters.window_cells import RedisWindowCells
 from contracts.clock import SystemClock
 from contracts.errors import InvalidInput, TandemError, Unavailable

@@ -102,8 +102,8 @@ def page(result: dict[str, Any]) -> str:
     return (
         f"{result['rate']:,.0f} trips/s for {result['minutes']:g} minutes, {result['zones']} zones: from a trip's end "
         f"to the first answered request whose features had it p50 {seen['p50_s']} s, p99 {seen['p99_s']} s, longest "
-        f"{seen['p100_s']} s, never seen {seen['never_seen']}. Most of it is the wait for the next step of the 10 s "
-        f"grid.\n\n{table(head, rows)}\n\n"
+        f"{seen['p100_s']} s, never seen {seen['never_seen']}. Half a step of the 10 s grid is waited for in any case."
+        f"\n\n{table(head, rows)}\n\n"
         f"Faults under {result['fault_rate']:g} trips/s; one replica, asked 20 times a second; broker, cells and "
         "online store are one Valkey. Lost and twice are told by every window cell of every key. Catch-up counts from "
         "the end of the (last) fault until less than a second's trips wait; without a fault, from the last trip until "

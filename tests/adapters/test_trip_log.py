@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapters.trip_log import TripLog, forget_hour, logged_hours, read_trips
+from adapters.trip_log import TripLog
+from adapters.trip_log_files import forget_hour, logged_hours, read_trips
 from contracts.counted_trips import CountedTrip
 from tests.fakes import FakeClock
 

@@ -9,7 +9,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from adapters.trip_log import TripLog, logged_hours
+from adapters.trip_log import TripLog
+from adapters.trip_log_files import logged_hours
 from adapters.trips_file import trips_writer, write_zones
 from contracts.counted_trips import CountedTrip
 from contracts.features import LIVE_VIEWS
