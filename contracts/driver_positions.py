@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -17,6 +18,6 @@ class DriverPosition(NamedTuple):
 class DriverPositions(Protocol):
     """The drivers whose last position is recent enough to count."""
 
-    async def positions(self, zone: str | None, now: float) -> list[DriverPosition]:
+    async def positions(self, zone: str | None, now: float) -> Sequence[DriverPosition]:
         """Drivers in a zone, or all of them and those outside the city's zones too, by driver. Raises Unavailable."""
         ...

@@ -47,14 +47,6 @@ class NoDriver(NamedTuple):
     reason: str
 
 
-class DriverFeed(Protocol):
-    """Where drivers are, as `drivers.moved` told."""
-
-    async def positions(self, zone: str | None, now: float) -> Sequence[tuple[str, float, float, float]]:
-        """Driver, latitude, longitude, when (epoch seconds): of a zone, or of all. Raises Unavailable."""
-        ...
-
-
 class RideStore(Protocol):
     """What outlives a replica. Every call blocks, and may raise Unavailable."""
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from adapters.ledger import Ledger
 from adapters.rides import Rides
 from contracts.clock import Clock
+from contracts.driver_positions import DriverPosition, DriverPositions
 from contracts.errors import Unavailable
 from contracts.messages import Outcome
-from contracts.rides import DriverFeed
 from serving.admission import Admission
 from serving.dispatch_metrics import DispatchMetrics
 from serving.dispatcher import Dispatcher, dispatch_admission
@@ -91,12 +91,12 @@ class Dispatching:
 class NoFeed:
     """Nobody tells where drivers are."""
 
-    async def positions(self, zone: str | None, now: float) -> Sequence[tuple[str, float, float, float]]:  # noqa: ARG002
+    async def positions(self, zone: str | None, now: float) -> Sequence[DriverPosition]:  # noqa: ARG002
         """Say so."""
         raise Unavailable("driver positions", "not_connected", "this replica follows no drivers.moved")
 
 
-def compose_dispatch(settings: Settings, inside: Inside, drivers: DriverFeed | None) -> Dispatching:
+def compose_dispatch(settings: Settings, inside: Inside, drivers: DriverPositions | None) -> Dispatching:
     """Put it together; a solver's process starts when a request first needs it."""
     metrics, at_once, windows = DispatchMetrics(inside.telemetry), _matching(inside), _matching(inside)
     admission = dispatch_admission()

@@ -14,8 +14,9 @@ import numpy as np
 
 from contracts.clock import Clock
 from contracts.dispatch import Drivers, Places, Riders
+from contracts.driver_positions import DriverPosition, DriverPositions
 from contracts.errors import Unavailable
-from contracts.rides import DriverAssigned, DriverFeed, Lease, NoDriver, Ride, RideStore
+from contracts.rides import DriverAssigned, Lease, NoDriver, Ride, RideStore
 from serving.artifacts import LoadedModel
 from serving.dispatch_metrics import DispatchMetrics
 from serving.gathering import Gathering
@@ -33,7 +34,6 @@ _ASKED_S: Final = 0.1  # until a lease that somebody else has is asked for again
 _FEED_S: Final = 0.25
 _LOOKED_S: Final = 0.5  # so old may be what was read of the drivers
 _LOG: Final = logging.getLogger(__name__)
-_Seen = tuple[str, float, float, float]  # a driver, latitude, longitude, when
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Outside:
 
     store: RideStore
     lease: Lease
-    feed: DriverFeed
+    feed: DriverPositions
     matchmaker: Matchmaker
     routing: Routing
     metrics: DispatchMetrics
@@ -69,7 +69,7 @@ class RegionWindows:
         self._policy = policy
         self._gathering = Gathering(AdaptiveWindow(policy.window_s))
         self._held_until = self._refused_at = self._closed_at = self._looked_at = -math.inf
-        self._seen: list[_Seen] = []
+        self._seen: list[DriverPosition] = []
         self._blind = False  # told once that nobody says where drivers are
 
     async def turn(self) -> float:
@@ -121,7 +121,7 @@ class RegionWindows:
     def _look(self, now: float) -> tuple[list[Ride], set[str]]:
         return self._outside.store.waiting(self._region, _MOST_A_WINDOW), self._outside.store.busy(now)
 
-    async def _positions(self, now: float) -> tuple[list[_Seen], str]:
+    async def _positions(self, now: float) -> tuple[list[DriverPosition], str]:
         """Drivers seen lately, and what it means where there are none."""
         if now - self._looked_at < _LOOKED_S:
             return self._seen, NO_DRIVER
@@ -138,7 +138,7 @@ class RegionWindows:
         self._looked_at, self._blind = now, False
         return self._seen, NO_DRIVER
 
-    async def _close(self, waiting: Sequence[Ride], offers: Sequence[_Seen], now: float) -> None:
+    async def _close(self, waiting: Sequence[Ride], offers: Sequence[DriverPosition], now: float) -> None:
         model, deadline = self._outside.routing.champion(), time.perf_counter() + _MATCHING_S
 
         def job(loop: asyncio.AbstractEventLoop) -> tuple[Matched, list[DriverAssigned]]:
@@ -160,7 +160,7 @@ class RegionWindows:
 
 
 def _arrays(
-    model: LoadedModel, waiting: Sequence[Ride], offers: Sequence[_Seen], now: float
+    model: LoadedModel, waiting: Sequence[Ride], offers: Sequence[DriverPosition], now: float
 ) -> tuple[Riders, Drivers, list[int]]:
     """Riders, drivers and which of the offers these are: who is outside the city is not among them."""
     zone = np.array([model.zones.index.get(ride.zone, 0) for ride in waiting], dtype=np.intp)

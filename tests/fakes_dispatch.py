@@ -21,7 +21,7 @@ class FakeDrivers:
     error: Unavailable | None = None
 
     async def positions(self, zone: str | None, now: float) -> Sequence[Seen]:  # noqa: ARG002 - all of one city
-        """See DriverFeed."""
+        """See DriverPositions."""
         if self.error:
             raise self.error
         return list(self.seen)
