@@ -131,7 +131,7 @@ class RedisDriverPositions:
         (reply,) = await self._pipe.execute(command(*(word.encode() for word in words)), 1)
         if isinstance(reply, hiredis.ReplyError):
             raise Unavailable("driver positions", "positions_unavailable", str(reply))
-        return sorted(map(_position, reply[::2], reply[1::2]))
+        return sorted(_position(driver, held) for driver, held in zip(reply[::2], reply[1::2], strict=True) if held)
 
     async def close(self) -> None:
         """Let the connection go."""

@@ -243,7 +243,7 @@ def _translated() -> Iterator[None]:
     """A database that is locked, gone or full is an outage that callers know how to wait for."""
     try:
         yield
-    except sa.exc.OperationalError as error:
+    except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError) as error:
         raise Unavailable("state database", "failed", str(error.orig)) from error
 
 

@@ -143,7 +143,7 @@ class State:
         try:
             with self._engine.begin() as connection:
                 return len(connection.execute(statement, rows).all())
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
             raise Unavailable("state database", "not_written", str(error.orig)) from error
 
     def outcomes_between(self, first_request: str, last_request: str) -> list[KeptOutcome]:
@@ -160,11 +160,15 @@ class State:
             raise Unavailable("state database", "failed", str(error.orig)) from error
 
     def secret(self, name: str) -> bytes:
-        """32 random bytes that all who share the database share; made by whoever asks first."""
-        with self._engine.begin() as connection:
-            value = {"name": name, "value": secrets.token_bytes(32)}
-            connection.execute(self._insert(_SECRETS).values(value).on_conflict_do_nothing())
-            found: bytes = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name)).scalar_one()
+        """32 random bytes that all who share the database share; made by whoever asks first. Raises Unavailable."""
+        value = {"name": name, "value": secrets.token_bytes(32)}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(self._insert(_SECRETS).values(value).on_conflict_do_nothing())
+                known = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name))
+                found: bytes = known.scalar_one()
+        except sa.exc.DBAPIError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
         return found
 
     def _create_tables(self) -> None:
@@ -176,7 +180,7 @@ class State:
     def _create_tables_again(self) -> None:
         try:
             _TABLES.create_all(self._engine)
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
             raise Unavailable("state database", "failed", str(error.orig)) from error
 
 

@@ -12,13 +12,14 @@ from contracts.roles import Role
 MAX_REASON: Final = 500
 MAX_POLICY_BYTES: Final = 16 << 10
 MAX_DAYS: Final = 3650
+MAX_VERSION: Final = 10**9
 Reason = Annotated[str, Meta(min_length=1, max_length=MAX_REASON)]
 
 
 class StartRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Begin a rollout of a published version; by the model's own policy where none is given."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=MAX_VERSION)]
     policy: msgspec.Raw | UnsetType = UNSET
     reason: Reason | UnsetType = UNSET
     replace: bool = False

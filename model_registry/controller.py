@@ -115,8 +115,10 @@ class Controller:
                 return command(rollout, "rollback", problem, now)
             if (problem := self._enforcer.alias_problem(rollout)) and rollout.phase is not Phase.PAUSED:
                 return command(rollout, "pause", problem, now)
-        except Unavailable as error:
-            held = str(error)  # what can't be checked doesn't move on; guardrails still look
+        except Exception as error:  # noqa: BLE001 - what can't be checked doesn't move on; guardrails still look
+            held = str(error)
+            if not isinstance(error, Unavailable):
+                _LOG.exception("%s can't be checked", rollout.id)
         return step(rollout, self._gather(rollout, now), now, held=held)
 
     def _gather(self, rollout: Rollout, now: float) -> Evidence:

@@ -133,7 +133,7 @@ def parse_policy(text: str) -> Policy:
 def _parsed(text: str) -> Policy:
     try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses repeated keys
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is the latter
         raise PolicyInvalid("", str(error)) from error
     if not isinstance(tree, dict):
         raise PolicyInvalid("", f"is {type(tree).__name__}, must be a mapping")

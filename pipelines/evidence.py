@@ -52,9 +52,12 @@ class LogEvidence:
         """What both arms did since the present step began. Raises Unavailable, also while there is more to read."""
         ends = self._clock.monotonic() + self._budget_s
         step = self._follow(rollout)
-        whole = step.read(lambda: self._clock.monotonic() < ends)
-        if whole:
-            step.mature(now, lambda: self._clock.monotonic() < ends)
+
+        def time_left() -> bool:
+            return self._clock.monotonic() < ends
+
+        # Labels come in the order of time: a part of them is the step's beginning, which says nothing of its end.
+        whole = step.read(time_left) and step.mature(now, time_left)
         self._save(step)
         if not whole:
             raise Unavailable("evidence", "catching_up", f"{step.samples} requests of {rollout.id} read so far")

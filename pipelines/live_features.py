@@ -62,13 +62,14 @@ class LiveFeatures:
         self._future_s = future_s
         self._views = {view.entity: view.name for view in VIEWS if view.name in LIVE_VIEWS}
         self._keys: tuple[_Key, ...] = (("city", CITY), *(("zone", zone) for zone in zones.ids))
-        self._inbox = Inbox(outside.trips, TripEnded, self._check)
+        self._inbox = Inbox(outside.trips, TripEnded, self.check)
         self._late: set[_Key] = set()  # keys whose rows lack what came after their grid time
         self._untold: dict[_Key, None] = {}  # written, and no cache told
         self._unseen: deque[int] = deque(maxlen=_UNSEEN)  # when trips ended that the next grid time shows
         self._shown: list[int] = []  # when trips ended that this step's rows show
         self._written: dict[_Key, tuple[int, int]] = {}
         self._tick_us, self._ticks = 0, 0
+        self._logged: set[str] = set()  # trips of the batch under way that are in the log
         self._marked = False  # the server is known to have had what the log holds
         self.topic = TRIPS_ENDED
         self.counts: Counter[str] = Counter()
@@ -87,6 +88,7 @@ class LiveFeatures:
         self._add(trips, now_us)
         self._refresh(now_us)
         done = self._inbox.commit()
+        self._logged.clear()
         self.counts["committed"] += done
         return done
 
@@ -103,7 +105,8 @@ class LiveFeatures:
         """Counts, lag, and the seconds from a trip's end to its rows. Raises Unavailable."""
         return {**self.counts, "lag": self.lag(), "visible_s": self.ages.quantiles()}
 
-    def _check(self, trip: TripEnded, now: float) -> None:
+    def check(self, trip: TripEnded, now: float) -> None:
+        """Raise InvalidInput for a trip that is none of this city, or that has not ended yet."""
         for field, zone in (("pickup_zone", trip.pickup_zone), ("dropoff_zone", trip.dropoff_zone)):
             if zone not in self._zones.index:
                 raise InvalidInput(field, f"is {zone!r}, must be one of the city's {len(self._zones.ids)} zones")
@@ -122,7 +125,9 @@ class LiveFeatures:
             raise Unavailable("online store", "not_filled", why)
         counted = self._counted(timely)
         if self._outside.log:
-            self._outside.log.append(counted)
+            # Once a batch, however often a server that is full refuses its effects.
+            self._outside.log.append([trip for trip in counted if trip.trip_id not in self._logged])
+            self._logged.update(trip.trip_id for trip in counted)
             self.counts["log_missed"] = self._outside.log.missed
         events = additions(counted)
         new = self._outside.cells.add(events)

@@ -91,21 +91,26 @@ class StepEvidence:
                 return False
         return True
 
-    def mature(self, now: float, time_left: TimeLeft) -> None:
-        """Add labels of what is old enough, in whole cells, and the units' history; what has no time now waits.
+    def mature(self, now: float, time_left: TimeLeft) -> bool:
+        """Add labels of what is old enough, in whole cells, and the units' history; False where there was no time.
 
         Raises Unavailable, and then goes on there.
         """
         state, until = self.state, self._matured.until(now)
         cells = math.floor((until - self._entered_at) / state.tally.cell_s)
-        while state.matured_to < (end := self._entered_at + cells * state.tally.cell_s) and time_left():
+        while state.matured_to < (end := self._entered_at + cells * state.tally.cell_s):
+            if not time_left():
+                return False
             end = min(end, state.matured_to + _LABEL_SLICE_S)
             self._label(state.matured_to, end)
             state.matured_to = end
-        while state.history_to < self._entered_at <= until and time_left():
+        while state.history_to < self._entered_at <= until:
+            if not time_left():
+                return False
             end = min(self._entered_at, state.history_to + _HISTORY_SLICE_S)
             self._remember(state.history_to, end)
             state.history_to = end
+        return True
 
     def evidence(self, policy: Policy, now: float) -> Evidence:
         """Everything so far."""

@@ -33,6 +33,7 @@ from contracts.clock import SystemClock
 from contracts.errors import InvalidInput, TandemError, Unavailable
 from contracts.events import DRIVERS_MOVED, TRIPS_ENDED
 from contracts.features import VIEWS
+from contracts.messages import Outcome
 from contracts.prediction_events import PREDICTIONS
 from pipelines.chores import Asked, Chore, Hourly
 from pipelines.driver_moves import DriverMoves, Locate
@@ -120,8 +121,8 @@ def _followers(
     for one in subscriptions:
         closing.callback(one.close)
     trips, moves, ended = subscriptions
-    state = State(settings.state)
-    closing.callback(state.close)
+    kept = _KeptOutcomes(settings.state)
+    closing.callback(kept.close)
     writer, log = RedisOnlineWriter(url, VIEWS, future_s=future_s), TripLog(layout.counted_trips, clock)
     closing.callback(log.close)
     outside = Outside(
@@ -134,10 +135,11 @@ def _followers(
         erased=ask,
         filled=StatisticsThere(layout.features, writer, ask, clock),
     )
+    features = LiveFeatures(outside, rows.zones(), clock, future_s=future_s)
     followers: list[Follower] = [
-        LiveFeatures(outside, rows.zones(), clock, future_s=future_s),
+        features,
         DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
-        TripOutcomes(ended, state.add_outcomes, RequestIds(state.secret("request_ids")).issued, clock),
+        TripOutcomes(ended, kept.add, kept.issued, clock, check=features.check),
         OutboxSender(layout.outbox, stream, clock, time.sleep),
     ]
     return [*followers, _predictions(settings, stream, closing)]
@@ -181,6 +183,34 @@ def _when_there(make: Callable[[], T], stop: threading.Event) -> T | None:
     return None
 
 
+class _KeptOutcomes:
+    """The state database, opened with the first outcome: one that is away holds up nobody else."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._state: State | None = None
+        self._ids: RequestIds | None = None
+
+    def issued(self, request_id: str) -> bool:
+        """Whether a request id is one of ours. Raises Unavailable."""
+        if self._ids is None:
+            self._ids = RequestIds(self._opened().secret("request_ids"))
+        return self._ids.issued(request_id)
+
+    def add(self, outcomes: Sequence[Outcome], received_at: float) -> int:
+        """Keep outcomes; returns how many were new. Raises Unavailable."""
+        return self._opened().add_outcomes(outcomes, received_at)
+
+    def close(self) -> None:
+        """Let the database go."""
+        if self._state:
+            self._state.close()
+
+    def _opened(self) -> State:
+        self._state = self._state or State(self._url)
+        return self._state
+
+
 class _Looks:
     """Once a second: chores that are due, now and then the metrics for the replicas, and a line in the log."""
 
@@ -196,7 +226,10 @@ class _Looks:
         for chore in self._chores:
             chore.look(now)
         if self._folder and self._looks % _LOOKS_A_REPORT == 0:
-            write_component(Path(self._folder), COMPONENT, families(self._followers, self._lags, now))
+            try:
+                write_component(Path(self._folder), COMPONENT, families(self._followers, self._lags, now))
+            except OSError as error:  # a full disk is no reason to stop following
+                _LOG.warning("no metrics: %s", error)
         self._looks += 1
         if self._looks % _LOOKS_A_LINE == 0:
             told = {

@@ -32,8 +32,16 @@ class TripOutcomes:
     request; unreadable, which the consumer of features puts on the dead letters.
     """
 
-    def __init__(self, trips: Subscription, keep: Keep, issued: Callable[[str], bool], clock: Clock) -> None:
-        self._trips, self._keep, self._issued, self._clock = trips, keep, issued, clock
+    def __init__(
+        self,
+        trips: Subscription,
+        keep: Keep,
+        issued: Callable[[str], bool],
+        clock: Clock,
+        *,
+        check: Callable[[TripEnded, float], None] = lambda _trip, _now: None,
+    ) -> None:
+        self._trips, self._keep, self._issued, self._clock, self._check = trips, keep, issued, clock, check
         self._begun: list[Message] = []  # polled, and not committed
         self.counts: Counter[str] = Counter()
         self.topic = f"{TRIPS_ENDED} outcomes"  # of the same topic as the live features, in the metrics beside them
@@ -66,6 +74,7 @@ class TripOutcomes:
     def _read(self, message: Message, found: Counter[str]) -> Outcome | None:
         try:
             trip = decode_event(message.payload, TripEnded)
+            self._check(trip, self._clock.now())
         except InvalidInput:
             found["unreadable"] += 1
             return None

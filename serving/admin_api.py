@@ -136,7 +136,11 @@ class AdminApi:
         document = b"" if asked.policy is UNSET else bytes(asked.policy)
         if len(document) > MAX_POLICY_BYTES:
             raise InvalidInput("policy", f"has {len(document)} bytes, at most {MAX_POLICY_BYTES}")
-        words = _reason(asked.reason) | {"document": document.decode(), "replace": asked.replace}
+        try:
+            text = document.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidInput("policy", f"is not UTF-8 at byte {error.start}") from None
+        words = _reason(asked.reason) | {"document": text, "replace": asked.replace}
         begun = await asyncio.to_thread(self._office.start, asked.version, actor, **words)
         return _answer(begun, 201, ((b"location", f"/v1/rollouts/{begun['id']}".encode()),))
 

@@ -88,8 +88,8 @@ class Replica:
 
     def close(self) -> None:
         """Write what is left and let go of files and the database."""
-        self.dispatch.close()
         self.log.close()
+        self.dispatch.close()
         self.state.close()
 
     def _look(self) -> None:

@@ -31,7 +31,7 @@ from serving.ride_windows import RegionWindows
 from serving.routing import Routing
 
 ID_REUSED: Final = "id_reused"
-_MOST_WAITING: Final = 2000  # on one replica
+_MOST_WAITING: Final = 500  # on one replica; each holds a connection of the front's
 _AWAY_S: Final = 0.5  # until a database that is away is asked again
 _GRACE_S: Final = 2.0  # after a ride's time, for a store that is slow to say so
 _LOG: Final = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class RideService:
         self._regions: dict[int, _Region] = {}
         self._new: list[tuple[Ride, asyncio.Future[Ride]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._asking = 0  # also those that are being written, and repeats of one id
 
     @property
     def waiting(self) -> int:
@@ -87,8 +88,15 @@ class RideService:
         Raises InvalidInput, Overloaded, Declined where there is no driver or the id stands for another request, and
         Unavailable where the store is away: the same request may then be sent again.
         """
-        if self.waiting >= _MOST_WAITING:
+        if self._asking >= _MOST_WAITING:
             raise Overloaded(Refusal.LIMIT, 1)
+        self._asking += 1
+        try:
+            return await self._ride_of(request, call)
+        finally:
+            self._asking -= 1
+
+    async def _ride_of(self, request: RideRequest, call: Call) -> RideResponse:
         now = self._clock.now()
         ride = self._ride(request, self._routing.champion(), now, min(call.left_s(), self._wait_s))
         stored = await call.waiting(self._ask(ride))
@@ -149,8 +157,12 @@ class RideService:
                             future.set_exception(error)
                     continue
                 for ride, future in batch:
-                    if not future.done():
+                    if future.done():
+                        continue
+                    if ride.id in stored:
                         future.set_result(stored[ride.id])
+                    else:  # an old ride of this id was let go between the two
+                        future.set_exception(Unavailable("ride store", "not_kept", f"ask again for {ride.id!r}"))
         finally:
             self._writing = None
 

@@ -87,16 +87,14 @@ class SolverProcess:
     def _write(self, pipe: IO[bytes], message: bytes, deadline: float) -> None:
         rest = memoryview(message)
         while rest:
-            _, ready, _ = select.select([], [pipe], [], self._left_s(deadline))
-            if not ready:
+            if not self._ready(pipe, select.POLLOUT, deadline):
                 self._give_up()
             rest = rest[os.write(pipe.fileno(), rest) :]
 
     def _read(self, pipe: IO[bytes], size: int, deadline: float) -> bytes:
         parts, left = list[bytes](), size
         while left:
-            ready, _, _ = select.select([pipe], [], [], self._left_s(deadline))
-            if not ready:
+            if not self._ready(pipe, select.POLLIN, deadline):
                 self._give_up()
             part = os.read(pipe.fileno(), left)
             if not part:
@@ -105,8 +103,11 @@ class SolverProcess:
             left -= len(part)
         return b"".join(parts)
 
-    def _left_s(self, deadline: float) -> float | None:
-        return max(deadline - self._now(), 0.0) if math.isfinite(deadline) else None
+    def _ready(self, pipe: IO[bytes], event: int, deadline: float) -> bool:
+        waiting = select.poll()  # `select` refuses descriptors beyond 1,023, and a replica has many connections
+        waiting.register(pipe, event)
+        left_ms = max(deadline - self._now(), 0.0) * 1000 if math.isfinite(deadline) else None
+        return bool(waiting.poll(left_ms))
 
     def _give_up(self) -> NoReturn:
         """Stop it: what it is at would keep the next one waiting."""
