@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import ArtifactInvalid, NotFound
+from contracts.errors import ArtifactInvalid, NotFound, Unavailable
 from contracts.manifest import MANIFEST_FILE, ModelManifest, decode_manifest, sha256
 
 ETA_FILE: Final = "eta.onnx"  # one trip at a time
@@ -105,8 +105,10 @@ class ArtifactStore:
 def _read(directory: Path, name: str) -> bytes:
     try:
         return (directory / name).read_bytes()
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise ArtifactInvalid(directory.name, "file", f"{name}: {error.strerror}") from error
+    except OSError as error:  # the disk's fault, which may pass, and says nothing of the content
+        raise Unavailable("artifact store", "not_read", f"{directory.name}/{name}: {error.strerror}") from error
 
 
 def _write_through(path: Path, content: bytes) -> None:

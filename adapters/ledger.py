@@ -145,9 +145,12 @@ class Ledger:
 
     def journal(self, after: int = 0, limit: int = 1000) -> list[Record]:
         """Records by number."""
-        query = sa.select(_JOURNAL).where(_JOURNAL.c.seq > after).order_by(_JOURNAL.c.seq).limit(limit)
-        with self._reading() as connection:
-            return [_record(row) for row in connection.execute(query).mappings()]
+        return self._records(sa.select(_JOURNAL).where(_JOURNAL.c.seq > after).order_by(_JOURNAL.c.seq).limit(limit))
+
+    def newest(self, limit: int, subject: str | None = None) -> list[Record]:
+        """The last records, of one subject or of all, oldest first."""
+        of = sa.true() if subject is None else _JOURNAL.c.subject == subject
+        return self._records(sa.select(_JOURNAL).where(of).order_by(_JOURNAL.c.seq.desc()).limit(limit))[::-1]
 
     def verify(self) -> int:
         """Check the whole chain and return its length; raises JournalBroken at the first record that does not fit.
@@ -174,6 +177,13 @@ class Ledger:
                 connection.execute(_LEASES.insert().values(name=name, **taken))
                 return True
             return connection.execute(_LEASES.update().where(_LEASES.c.name == name, free).values(taken)).rowcount == 1
+
+    def holder(self, name: str, now: float) -> str | None:
+        """Who has a lease."""
+        query = sa.select(_LEASES.c.holder).where(_LEASES.c.name == name, _LEASES.c.until > now)
+        with self._reading() as connection:
+            found: str | None = connection.execute(query).scalar()
+        return found
 
     def release(self, name: str, holder: str) -> None:
         """Give a lease back at once instead of letting it run out."""
@@ -208,6 +218,10 @@ class Ledger:
         with self._reading() as connection:
             return [Document(**row) for row in connection.execute(query).mappings()]
 
+    def _records(self, query: Any) -> list[Record]:
+        with self._reading() as connection:
+            return [_record(row) for row in connection.execute(query).mappings()]
+
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         """A transaction that is alone from its first read: the chain has one end."""
@@ -229,7 +243,7 @@ def _translated() -> Iterator[None]:
     """A database that is locked, gone or full is an outage that callers know how to wait for."""
     try:
         yield
-    except sa.exc.OperationalError as error:
+    except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError) as error:
         raise Unavailable("state database", "failed", str(error.orig)) from error
 
 

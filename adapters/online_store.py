@@ -7,36 +7,34 @@ has more. Feast's keys have entity key serialization version 3.
 
 from __future__ import annotations
 
-import asyncio
 import math
-import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
-from pathlib import Path
 from typing import Final, Protocol, cast
 
-import mmh3
 import numpy as np
 
+from adapters.feast_encoding import (
+    DOUBLE_BYTES,
+    DOUBLE_TAG,
+    PROJECT,
+    decode_double,
+    decode_doubles,
+    decode_timestamp,
+    entity_key,
+    feature_field,
+)
 from adapters.redis_pipe import RedisPipe
 from contracts.errors import Unavailable
 from contracts.schema import Floats, ViewSpec
 
-PROJECT: Final = "tandem"
+FILLED: Final = f"{PROJECT}:filled"
+"""A key of Redis that is there when history's latest rows are, all of them."""
 Wanted = Sequence[tuple[str, str]]  # (entity, key)
 
-_PROJECT: Final = PROJECT.encode()
-_NAME_AT: Final = 12  # of the entity's name in a key, after three numbers
-_STRING: Final = 2  # ValueType.STRING
-_DOUBLE_TAG: Final = 0x29  # Value.double_val, field 5, 64 bit
-_DOUBLE_BYTES: Final = 9
-_TAGGED: Final = np.dtype([("tag", "u1"), ("value", "<f8")])
 _MANY: Final = 8  # rows of one entity; fewer are decoded sooner one by one
-_UNPACK_DOUBLE: Final = struct.Struct("<xd").unpack
-_SECONDS_TAG, _NANOS_TAG = 0x08, 0x10  # Timestamp's fields 1 and 2, varints
 _KEYS_KEPT: Final = 65_536  # encoded keys; a city has some thousands
 
 
@@ -107,7 +105,7 @@ class _EntityReader:
         self._decoders = [_view_decoder(len(view.features)) for view in views]
 
     def command(self, key: str) -> bytes:
-        name = entity_key(self._entity, key) + _PROJECT
+        name = entity_key(self._entity, key) + PROJECT.encode()
         return b"%b$%d\r\n%b%b" % (self._head, len(name), name, self._tail)
 
     def decode(self, replies: Sequence[list[bytes | None]], places: list[int], rows: Floats) -> None:
@@ -124,7 +122,7 @@ class _EntityReader:
         start = 0
         for width, decode in self._decoders:
             end = start + width
-            values = _doubles([fields[column::stride] for column in range(start + 1, end)])
+            values = decode_doubles([fields[column::stride] for column in range(start + 1, end)])
             if values is None:
                 rows[places, start:end] = [decode(reply[start:end]) for reply in replies]
             else:
@@ -139,120 +137,13 @@ class _EntityReader:
             start += width
 
 
-class SqliteOnlineStore:
-    """Feast's SQLite store: a table a view, a row a feature. For small set-ups and tests; the reads run on a thread."""
-
-    def __init__(self, path: Path, views: Sequence[ViewSpec]) -> None:
-        self._path = path
-        self._layout = RowLayout(views)
-
-    async def read(self, wanted: Wanted) -> Floats:
-        """See OnlineStore."""
-        distinct = {one: i for i, one in enumerate(dict.fromkeys(wanted))}
-        try:
-            rows = await asyncio.to_thread(self._read, list(distinct))
-        except sqlite3.Error as error:
-            raise Unavailable("online store", "features_unavailable", str(error)) from error
-        return rows[[distinct[one] for one in wanted]]
-
-    async def close(self) -> None:
-        """See OnlineStore."""
-
-    def _read(self, wanted: Wanted) -> Floats:
-        rows = np.full((len(wanted), self._layout.width), np.nan)
-        with sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True) as connection:
-            for entity, views in self._layout.views.items():
-                places = {entity_key(entity, key): i for i, (of, key) in enumerate(wanted) if of == entity}
-                for view in views if places else ():
-                    self._fill(connection, view, places, rows)
-        connection.close()
-        return rows
-
-    def _fill(self, connection: sqlite3.Connection, view: ViewSpec, places: dict[bytes, int], rows: Floats) -> None:
-        offset = self._layout.offsets[view.name]
-        columns = {name: offset + 1 + i for i, name in enumerate(view.features)}
-        marks = ",".join("?" * len(places))
-        # The table's name is a contract's, not a caller's; SQL has no placeholder for it.
-        query = f'SELECT entity_key, feature_name, value, event_ts FROM "{PROJECT}_{view.name}" WHERE entity_key IN ({marks})'  # noqa: S608, E501
-        for key, name, value, event_time in connection.execute(query, list(places)):
-            row = rows[places[bytes(key)]]
-            row[offset] = _parse_time(event_time)
-            if name in columns:
-                row[columns[name]] = decode_double(value)
-
-
-def entity_key(entity: str, key: str) -> bytes:
-    """Feast's serialized key of one string entity whose join key has the entity's name (version 3)."""
-    name, value = entity.encode(), key.encode()
-    return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<II", _STRING, len(value)) + value
-
-
-def is_row_key(raw: bytes) -> bool:
-    """Whether a Redis key is a row of this project's; the keys of another whose name ends alike are not."""
-    if not raw.endswith(_PROJECT):
-        return False
-    try:
-        (size,) = struct.unpack_from("<I", raw, _NAME_AT - 4)
-        name, value = raw[_NAME_AT : _NAME_AT + size], raw[_NAME_AT + size + 8 : -len(_PROJECT)]
-        return raw == entity_key(name.decode(), value.decode()) + _PROJECT
-    except (struct.error, UnicodeDecodeError):
-        return False
-
-
-def feature_field(view: str, feature: str) -> bytes:
-    """The hash field of a feature: murmur3 of ``view:feature``, little endian."""
-    return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
-
-
-def decode_double(value: bytes | None) -> float:
-    """A Value message that holds a double; NaN where it is empty or missing, since Feast stores NaN so."""
-    if not value:
-        return math.nan
-    if len(value) != _DOUBLE_BYTES or value[0] != _DOUBLE_TAG:
-        raise Unavailable("online store", "features_unavailable", f"{value!r} is not a double of Feast's encoding")
-    number: float = _UNPACK_DOUBLE(value)[0]
-    return number
-
-
-@lru_cache(maxsize=8192)  # rows that were written together share one
-def decode_timestamp(value: bytes | None) -> float:
-    """A Timestamp message in epoch seconds; NaN where it is missing."""
-    if not value:
-        return math.nan
-    parts = {_SECONDS_TAG: 0, _NANOS_TAG: 0}
-    at = 0
-    while at < len(value):
-        tag, at = value[at], at + 1
-        number = shift = 0
-        while True:
-            byte = value[at]
-            number |= (byte & 0x7F) << shift
-            at, shift = at + 1, shift + 7
-            if byte < 0x80:  # noqa: PLR2004 - a varint's last byte
-                break
-        parts[tag] = number
-    return parts[_SECONDS_TAG] + parts[_NANOS_TAG] / 1e9
-
-
-def _doubles(columns: Sequence[list[bytes | None]]) -> Floats | None:
-    """Values [columns, rows] of fields that all hold a double; None where one does not."""
-    fields = list(chain.from_iterable(columns))
-    if not all(fields):
-        return None
-    joined = b"".join(cast("list[bytes]", fields))
-    if len(joined) != _DOUBLE_BYTES * len(fields):
-        return None
-    values = np.frombuffer(joined, dtype=_TAGGED)
-    return values["value"].reshape(len(columns), -1) if (values["tag"] == _DOUBLE_TAG).all() else None
-
-
 def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], list[float]]]:
     """How many fields a view's reply has, and what turns them into its part of the row.
 
     A whole row is unpacked at once: this is most of what a read of many trips costs.
     """
     nothing = [math.nan] * (features + 1)
-    tags, size = bytes([_DOUBLE_TAG]) * features, _DOUBLE_BYTES * features
+    tags, size = bytes([DOUBLE_TAG]) * features, DOUBLE_BYTES * features
     unpack = struct.Struct("<" + "xd" * features).unpack
 
     def decode(fields: list[bytes | None]) -> list[float]:
@@ -261,7 +152,7 @@ def _view_decoder(features: int) -> tuple[int, Callable[[list[bytes | None]], li
             return nothing
         if None not in values:
             joined = b"".join(cast("list[bytes]", values))
-            if len(joined) == size and joined[::_DOUBLE_BYTES] == tags and all(values):
+            if len(joined) == size and joined[::DOUBLE_BYTES] == tags and all(values):
                 return [decode_timestamp(event_time), *unpack(joined)]
         return [decode_timestamp(event_time), *map(decode_double, values)]
 
@@ -274,10 +165,3 @@ def _hash_fields(views: Iterable[ViewSpec]) -> tuple[bytes, ...]:
         fields.append(f"_ts:{view.name}".encode())
         fields.extend(feature_field(view.name, feature) for feature in view.features)
     return tuple(fields)
-
-
-def _parse_time(value: str | float) -> float:
-    if isinstance(value, int | float):
-        return float(value)
-    moment = datetime.fromisoformat(value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

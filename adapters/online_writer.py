@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 
 import redis
 
-from adapters.online_store import PROJECT, entity_key, feature_field
+from adapters.feast_encoding import PROJECT, decode_timestamp, entity_key, feature_field
+from adapters.online_store import FILLED
 from adapters.redis_client import redis_client, unavailable
 from contracts.errors import SchemaMismatch, Unavailable
 from contracts.schema import ViewSpec
@@ -123,6 +124,17 @@ class RedisOnlineWriter:
         outcomes: list[Outcome] = ["future" if row.event_us > horizon_us else next(answers) for row in rows]
         self.outcomes.update(outcomes)
         return outcomes
+
+    def stored_us(self, view: str, key: str) -> int:
+        """The event time of a row, in µs; zero where there is none. Raises Unavailable."""
+        with unavailable("online store", "features_unavailable"):
+            raw = self._redis.hget(entity_key(self._views[view].entity, key) + PROJECT.encode(), f"_ts:{view}")
+        return round(decode_timestamp(raw) * MICRO) if raw else 0
+
+    def filled(self) -> bool:
+        """Whether history's latest rows are in the store, all of them. Raises Unavailable."""
+        with unavailable("online store", "features_unavailable"):
+            return bool(self._redis.exists(FILLED))
 
     def close(self) -> None:
         """Let the connection go."""

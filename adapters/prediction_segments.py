@@ -36,12 +36,14 @@ class SegmentReader:
 
     `torn` are the bytes at the end that make no whole record, which is how a killed writer leaves them; `damaged` are
     bytes before a good record, and records that are not of a layout this release knows. With `containing`, only records
-    whose encoding has these bytes are decoded.
+    whose encoding has these bytes are decoded. With `start`, an `end` of an earlier reading, it goes on from there,
+    without a head.
     """
 
-    def __init__(self, file: BinaryIO, containing: bytes = b"") -> None:
+    def __init__(self, file: BinaryIO, containing: bytes = b"", start: int = 0) -> None:
         self._file = file
         self._containing = containing
+        self.end = start  # of the last whole record that was read, in bytes
         self.head: SegmentHead | None = None
         self.torn = 0
         self.damaged = 0
@@ -63,12 +65,15 @@ class SegmentReader:
 
     def _payloads(self) -> Iterator[bytes]:
         buffer, at, bad, ended = b"", 0, 0, False
+        origin = self.end  # of the buffer in the file
+        if origin:
+            self._file.seek(origin)
         while True:
             end = _frame_end(buffer, at)
             if not ended and end > len(buffer):
                 chunk = self._file.read(max(_CHUNK, end - len(buffer)))
                 ended = not chunk
-                buffer, at = buffer[at:] + chunk, 0
+                buffer, at, origin = buffer[at:] + chunk, 0, origin + at
                 continue
             if at == len(buffer):
                 self.torn = bad
@@ -80,6 +85,7 @@ class SegmentReader:
                 bad, at = bad + resume - at, resume
                 continue
             self.damaged, bad, at = self.damaged + bad, 0, end
+            self.end = origin + end
             yield payload
 
 

@@ -56,7 +56,7 @@ class RedisStreamPolicy:
 
     max_len: int = 1_000_000  # messages in a topic
     max_uncommitted: int = 10_000  # of one consumer
-    claim_after_s: float = 30.0
+    claim_after_s: float = 10.0
     timeout_s: float = 2.0  # of one command
 
 
@@ -82,6 +82,11 @@ class RedisStream:
         subscription = RedisSubscription(self._redis, topic, group, self._policy)
         subscription.join()
         return subscription
+
+    def wanted(self, topic: str) -> bool:
+        """Whether any group reads a topic. Raises Unavailable."""
+        with _available():
+            return bool(self._redis.exists(topic) and self._redis.xinfo_groups(topic))
 
     def close(self) -> None:
         """See Stream."""

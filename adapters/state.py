@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from contracts.errors import NotFound, TandemError, Unavailable
 from contracts.messages import Outcome
+from contracts.outcomes import KeptOutcome
 from contracts.routes import RouteTable
 
 _BUSY_MS: Final = 5000
@@ -93,6 +94,16 @@ class State:
             raise NotFound("route table", model, "publish a version first")
         return msgspec.json.decode(document, type=RouteTable)
 
+    def route_tables(self, model: str, newest: int = 1000) -> list[RouteTable]:
+        """The newest tables that were ever in force, oldest first; raises Unavailable."""
+        query = sa.select(_ROUTES.c.document).where(_ROUTES.c.model == model).order_by(_ROUTES.c.generation.desc())
+        try:
+            with self._engine.connect() as connection:
+                documents = connection.execute(query.limit(newest)).scalars().all()
+        except sa.exc.OperationalError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
+        return [msgspec.json.decode(document, type=RouteTable) for document in reversed(documents)]
+
     def put_route_table(self, table: RouteTable) -> None:
         """Put a table in force; its generation must be the next one, else StaleGeneration is raised."""
         current = sa.select(sa.func.coalesce(sa.func.max(_ROUTES.c.generation), 0)).where(
@@ -132,15 +143,32 @@ class State:
         try:
             with self._engine.begin() as connection:
                 return len(connection.execute(statement, rows).all())
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
             raise Unavailable("state database", "not_written", str(error.orig)) from error
 
+    def outcomes_between(self, first_request: str, last_request: str) -> list[KeptOutcome]:
+        """Everything kept of requests from one id to another; raises Unavailable.
+
+        Ids are of one length, of digits and lower-case letters: they sort by time under every collation.
+        """
+        columns = [_OUTCOMES.c[name] for name in KeptOutcome.__struct_fields__]
+        query = sa.select(*columns).where(_OUTCOMES.c.request_id.between(first_request, last_request))
+        try:
+            with self._engine.connect() as connection:
+                return [KeptOutcome(*row) for row in connection.execute(query)]
+        except sa.exc.OperationalError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
+
     def secret(self, name: str) -> bytes:
-        """32 random bytes that all who share the database share; made by whoever asks first."""
-        with self._engine.begin() as connection:
-            value = {"name": name, "value": secrets.token_bytes(32)}
-            connection.execute(self._insert(_SECRETS).values(value).on_conflict_do_nothing())
-            found: bytes = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name)).scalar_one()
+        """32 random bytes that all who share the database share; made by whoever asks first. Raises Unavailable."""
+        value = {"name": name, "value": secrets.token_bytes(32)}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(self._insert(_SECRETS).values(value).on_conflict_do_nothing())
+                known = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name))
+                found: bytes = known.scalar_one()
+        except sa.exc.DBAPIError as error:
+            raise Unavailable("state database", "failed", str(error.orig)) from error
         return found
 
     def _create_tables(self) -> None:
@@ -152,7 +180,7 @@ class State:
     def _create_tables_again(self) -> None:
         try:
             _TABLES.create_all(self._engine)
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
             raise Unavailable("state database", "failed", str(error.orig)) from error
 
 

@@ -11,12 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from adapters.online_store import PROJECT
+from adapters.feast_encoding import PROJECT
 from adapters.redis_client import redis_client, unavailable
 from contracts.errors import Unavailable
 
 Event = tuple[str, str, int, str, tuple[int, int]]  # entity, key, grid time of the cell (µs), id, what is summed
 
+_MARK: Final = f"{PROJECT}:live:log:"
 REMEMBERED_S: Final = 4 * 3600
 _AT_ONCE: Final = 1000  # events in one call: others wait meanwhile
 
@@ -73,6 +74,16 @@ class RedisWindowCells:
             for entity, key, cell in cells:
                 pipe.hdel(_cells_key(entity, key), cell)
             pipe.execute()
+
+    def marked(self, log_id: str) -> bool:
+        """Whether the server still has what a log was read into. Raises Unavailable."""
+        with unavailable("window cells", "stream_unavailable"):
+            return bool(self._redis.exists(f"{_MARK}{log_id}"))
+
+    def mark(self, log_id: str) -> None:
+        """All that a log holds is in the cells. Raises Unavailable."""
+        with unavailable("window cells", "stream_unavailable"):
+            self._redis.set(f"{_MARK}{log_id}", 1)
 
     def close(self) -> None:
         """Let the connection go."""

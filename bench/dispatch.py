@@ -20,7 +20,7 @@ from serving import assignment
 from serving.dispatch import Batch, Greedy, Straight
 
 SIZES = ((100, 100), (100, 300), (300, 300), (500, 500), (1000, 1000), (1000, 3000), (2000, 2000), (5000, 5000))
-RESULTS = Path(__file__).parent / "results" / "dispatch.json"
+RESULTS = Path(__file__).parent / "results" / "dispatch_solvers.json"
 # A square of about 20 km.
 SIDE_LAT, SIDE_LON = 0.18, 0.24
 

@@ -11,7 +11,7 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource
 from feast.types import Float64, String
 from feast.value_type import ValueType
 
-from adapters.online_store import PROJECT
+from adapters.feast_encoding import PROJECT
 from adapters.valkey import EmbeddedValkey
 from contracts.features import VIEWS
 

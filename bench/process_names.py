@@ -26,6 +26,8 @@ _NAMES = (
     (r"serving\.app", "application (driver)"),
     (r"pipelines\.stack", "supervisor"),
     (r"pipelines\.predictions", "log compaction"),
+    (r"pipelines\.controller", "rollouts"),
+    (r"pipelines\.stream", "stream consumer"),
     (r"default_worker|setup_worker", "Ray worker"),
     (r"resource_tracker", "resource tracker"),
 )

@@ -58,7 +58,7 @@ STAGES: Final[tuple[tuple[str, str], ...]] = (
     ("serving.request_ids", "request id"),
     ("serving.admission", "admission"),
     ("serving.eta._answers", "answers"),
-    ("serving.eta._sane", "checks of the estimate"),
+    ("serving.sanity.sane", "checks of the estimate"),
     ("serving.eta", "the use case itself"),
     ("serving.call", "the use case itself"),
     ("serving.api", "routing, encoding, answering"),

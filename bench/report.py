@@ -16,21 +16,30 @@ NONE = "-"
 
 
 def write(results: Path, page: Path) -> None:
-    """Put every suite's results between its markers, the plot beside the page, and all acceptance lines at the top."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    """Put every suite's results between its markers, the plot beside the page, and all acceptance lines at the top.
+
+    A suite with a document of its own is told there.
+    """
     found = {name: _read(results / f"{name}.json") for name in (*SUITES, serving.NAME)}
     lines = [line for name, result in found.items() if result for line in lines_of(name, result)]
-    text = between(text, "acceptance", acceptance.table(lines))
+    texts = {page: between(_text(page), "acceptance", acceptance.table(lines))}
     for name, result in found.items():
         if result is None:
             continue
-        body = text_of(result)
+        place, body = page, text_of(result)
         if name == serving.NAME:
             picture = page.parent / "performance.svg"
             plot.draw(result, picture)
             body = f"![Highest rate and latency of every row]({picture.name})\n\n{body}"
-        text = between(text, name, body)
-    page.write_text(text, encoding="utf-8")
+        elif SUITES[name].document != page.name:
+            place = page.parent / SUITES[name].document
+        texts[place] = between(texts[place] if place in texts else _text(place), name, body)
+    for place, text in texts.items():
+        place.write_text(text, encoding="utf-8")
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8") if page.exists() else ""
 
 
 def _read(path: Path) -> dict[str, Any] | None:

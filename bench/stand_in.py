@@ -17,7 +17,8 @@ from contracts.features import ETA_SCHEMA, OFFSET
 from contracts.heuristic import PairMedian
 from contracts.manifest import Lineage, ModelManifest, Parity
 from contracts.schema import Feature, Floats, Matrix
-from training.export import Head, eta_graph, floor_thresholds, tree_node
+from training.export import Head, eta_graph, floor_thresholds, round_leaves
+from training.tree_ensemble import tree_node
 
 TREES, LEAVES = 150, 63
 ZONES_A_SIDE = 8
@@ -71,6 +72,7 @@ def _fitted(matrix: Matrix) -> bytes:
     noise = np.random.default_rng(8).normal(0, 0.2, len(matrix))
     settings = {"objective": "regression", "num_leaves": LEAVES, "learning_rate": 0.05, "verbose": -1, "num_threads": 1}
     booster = floor_thresholds(lgb.train(settings, lgb.Dataset(matrix, signal + noise), num_boost_round=TREES))
+    booster = round_leaves(booster)
     head = Head(low_factor=0.7, high_factor=1.4, offset=ETA_SCHEMA.names.index(OFFSET))
     return eta_graph(tree_node(booster), matrix.shape[1], head)
 

@@ -60,13 +60,14 @@ class Bench:
 
 @dataclass(frozen=True)
 class Suite:
-    """`run` measures and returns plain data; `lines` judges it; `page` tells it in markdown."""
+    """`run` measures and returns plain data; `lines` judges it; `page` tells it in markdown, in a document of docs/."""
 
     name: str
     title: str
     run: Callable[[Bench], dict[str, Any]]
     lines: Callable[[dict[str, Any]], Sequence[Line]]
     page: Callable[[dict[str, Any]], str]
+    document: str = "performance.md"
 
 
 def measured(suite: Suite, home: Path, say: Callable[[str], None], *, quick: bool, minutes: float) -> dict[str, Any]:

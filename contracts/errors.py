@@ -53,9 +53,28 @@ class Unavailable(TandemError):
         self.reason = reason
 
 
+class Declined(TandemError):
+    """What was asked for is right, and is not to be had; the reason is a word for answers and metrics."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
 class DataRefused(TandemError):
     """A data file or source breaks a stated rule."""
 
     def __init__(self, source: str, rule: str) -> None:
         super().__init__(f"{source}: {rule}")
         self.source = source
+
+
+class NotAllowed(TandemError):
+    """Whoever asks may not do it, however often they ask."""
+
+    def __init__(self, wish: str, found: str, expected: str) -> None:
+        super().__init__(f"{wish}: {found}, {expected}")
+
+
+class NotNow(TandemError):
+    """A wish that the present state does not grant."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.errors import InvalidInput
 from contracts.messages import Id, Latitude, Longitude, Moment, Zone
@@ -28,10 +28,15 @@ Key = Annotated[str, Meta(min_length=1, max_length=64)]  # of an entity, such as
 
 
 class TripEnded(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`trips.ended`: one completed trip; the same `trip_id` again is the same trip."""
+    """`trips.ended`: one completed trip; the same `trip_id` again is the same trip.
+
+    `request_id` is of the estimate that it was booked on, where the trip's `id` is this `trip_id`: with it the event
+    is an outcome as well.
+    """
 
     schema_version: Version
     trip_id: Id
+    request_id: Id | UnsetType = UNSET
     pickup_at: Moment
     dropoff_at: Moment
     pickup_zone: Zone

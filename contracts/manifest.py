@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from contracts.errors import ArtifactInvalid
+from contracts.schema import hindsight
 
 MANIFEST_FILE = "manifest.json"
 
@@ -47,6 +48,15 @@ class ModelManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lineage: Lineage
     files: dict[str, str]  # relative path -> SHA-256 hex
     manifest_version: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse to exist for a model that needs to know what comes after the request; raises ArtifactInvalid.
+
+        Registering, publishing and serving all take a ModelManifest, so that none of them can meet such a model.
+        """
+        if later := hindsight(self.feature_names):
+            words = f"{later[0]!r} and {len(later) - 1} more" if len(later) > 1 else repr(later[0])
+            raise ArtifactInvalid(self.name, "hindsight", f"it reads {words}, known only after the trip began")
 
     @property
     def name(self) -> str:

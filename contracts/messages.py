@@ -114,3 +114,4 @@ class Problem(Struct, frozen=True):
     detail: str
     errors: list[FieldError] = []
     error: str | UnsetType = UNSET  # where clients of the Open Inference Protocol look for the detail
+    reason: str | UnsetType = UNSET  # a word that a program can tell a 409 by

@@ -14,6 +14,11 @@ ETA: Final = "eta"
 INFER: Final = "infer"
 SHADOW: Final = "shadow"
 Kind: TypeAlias = Literal["eta", "infer", "shadow"]
+MODEL_ERROR: Final = "model_error"
+MODEL_OUTPUT: Final = "model_output_invalid"
+KILL_SWITCH: Final = "kill_switch"
+OWN_FAILURES: Final = frozenset({MODEL_ERROR, MODEL_OUTPUT})
+"""Reasons that are the version's own; any other is of what it was, or was not, asked with."""
 ANSWER_BYTES: Final = 12  # three float32
 HASH_CHARACTERS: Final = 12
 """How much of a schema's hash a record carries."""
@@ -40,7 +45,7 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
     Matrices are little-endian bytes in C order, so that encoding copies them and no more. Ages are those of the rows
     looked up, in seconds, NaN where a row was absent; none at all where nothing was looked up. Of tensors without trips
-    there are no ids, zones and starts.
+    there are no ids, zones and starts. Who chose the arm by hand is no unit: a record without one counts for no arm.
     """
 
     schema_version: ClassVar[int] = 1
@@ -60,7 +65,7 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     features: bytes  # float32 [n, features]; none where the model was not asked
     ages: bytes  # float32 [n, lookups]
     answers: bytes  # float32 [n, 3]: eta, low, high
-    fallback: bytes  # a byte a trip, 1 where the heuristic answered; none where it answered no trip
+    fallback: bytes  # a byte a trip, 1 where the heuristic answered (would have, of a shadow); none where for no trip
     reason: str  # why it did
     server_ms: float
     model_ms: float

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,13 @@ class Lookup:
     view: str
 
 
+AFTER: Final = "after_"
+"""Begins the name of every feature that is known only after the trip began, and of no other.
+
+The name itself says it, in every schema, manifest and file: no flag can be lost or set wrongly on the way.
+"""
+
+
 @dataclass(frozen=True)
 class Feature:
     """One entry of the vector. A value outside low..high is clipped; NaN says absent where that is allowed."""
@@ -50,6 +57,11 @@ class Feature:
     low: float
     high: float
     nullable: bool = False
+
+
+def hindsight(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the features that nobody knows when a request comes in: a model that reads one can't be served."""
+    return tuple(name for name in names if name.startswith(AFTER))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from feast.types import Float64, String
 
 from contracts.features import VIEWS
 from contracts.schema import ViewSpec
+from feature_repo.history_files import history_of
 
 PROJECT: Final = "tandem"
 EVENT_TIME: Final = "event_timestamp"
@@ -30,7 +31,7 @@ ENTITIES: Final = (city, zone, pair, zone_hour)
 
 
 def feature_views(features: Path) -> list[Any]:
-    """Every view, its history in a folder's ``<view>.parquet``.
+    """Every view, its history in a folder's ``<view>.parquet`` and, of a live view, the hours beside it.
 
     The path is made absolute: Feast's DuckDB reader takes a relative one from the working directory, not from the
     repository.
@@ -41,7 +42,7 @@ def feature_views(features: Path) -> list[Any]:
 
 def _view(spec: ViewSpec, entity: Any, features: Path) -> Any:
     source = FileSource(
-        name=f"{spec.name}_history", path=str(features / f"{spec.name}.parquet"), timestamp_field=EVENT_TIME
+        name=f"{spec.name}_history", path=str(history_of(features, spec.name)), timestamp_field=EVENT_TIME
     )
     return FeatureView(
         name=spec.name,

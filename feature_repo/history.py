@@ -28,7 +28,7 @@ from contracts.trips import CITY, CITY_TZ
 from contracts.zones import Positions, Zones, pair_key
 from feature_repo.snapshots import Snapshots, daily_snapshots, mean_of
 from feature_repo.trip_values import MAX_LOG_RATIO, log_ratios, window_values
-from feature_repo.windows import MICRO, window_rows
+from feature_repo.windows import MICRO, WindowRows, window_rows
 
 Codes = npt.NDArray[np.intp]
 EVENT_TIME = "event_timestamp"
@@ -166,19 +166,28 @@ def _windows_of(
     entity: str, key: str, ended_us: Ints, values: Ints, ended: Ended
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     until = int(ended.ended_us[-1])
-    for suffix, windows, grid_s, repeat in (
-        ("live", SHORT_WINDOWS_S, SHORT_GRID_S, None),
-        ("long", LONG_WINDOWS_S, LONG_GRID_S, LONG_REPEAT_S * MICRO),
-    ):
-        lengths = [seconds * MICRO for seconds in windows.values()]
-        rows = window_rows(ended_us, values, lengths, grid=grid_s * MICRO, until=until, repeat=repeat)
-        means = rows.means()
-        columns: dict[str, npt.NDArray[np.float64]] = {}
-        for w, name in enumerate(windows):
-            columns[f"count_{name}"] = rows.counts[:, w].astype(np.float64)
-            columns[f"log_ratio_{name}"] = means[:, w, 0]
-            columns[f"speed_kmh_{name}"] = means[:, w, 1]
-        yield f"{entity}_{suffix}", _table(entity, np.full(len(rows.at), key, dtype=object), rows.at, columns)
+    yield f"{entity}_live", live_windows(entity, key, ended_us, values, until_us=until)
+    repeat = LONG_REPEAT_S * MICRO
+    lengths = [seconds * MICRO for seconds in LONG_WINDOWS_S.values()]
+    rows = window_rows(ended_us, values, lengths, grid=LONG_GRID_S * MICRO, until=until, repeat=repeat)
+    yield f"{entity}_long", _window_table(entity, key, rows, LONG_WINDOWS_S)
+
+
+def live_windows(entity: str, key: str, ended_us: Ints, values: Ints, *, until_us: int) -> pd.DataFrame:
+    """The live view's rows of one key, from its trips [n] in the order of their ends and what each adds [n, 2]."""
+    lengths = [seconds * MICRO for seconds in SHORT_WINDOWS_S.values()]
+    rows = window_rows(ended_us, values, lengths, grid=SHORT_GRID_S * MICRO, until=until_us)
+    return _window_table(entity, key, rows, SHORT_WINDOWS_S)
+
+
+def _window_table(entity: str, key: str, rows: WindowRows, windows: dict[str, int]) -> pd.DataFrame:
+    means = rows.means()
+    columns: dict[str, npt.NDArray[np.float64]] = {}
+    for w, name in enumerate(windows):
+        columns[f"count_{name}"] = rows.counts[:, w].astype(np.float64)
+        columns[f"log_ratio_{name}"] = means[:, w, 0]
+        columns[f"speed_kmh_{name}"] = means[:, w, 1]
+    return _table(entity, np.full(len(rows.at), key, dtype=object), rows.at, columns)
 
 
 def _touched(ended: Ended, *, anywhere: bool) -> tuple[Codes, Codes]:

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from contracts.counted_trips import CountedTrip
 from contracts.features import SHORT_GRID_S, SHORT_WINDOWS_S
 from contracts.local_time import Ints
 from contracts.schema import Floats
 from contracts.trips import CITY
-from contracts.zones import Positions, Zones
 from feature_repo.windows import MICRO, WindowRows, grid_after
 
 Cell = tuple[int, int, int]  # trips, sums of their values in millionths
@@ -46,17 +46,15 @@ class LiveRow:
     trips: int
 
 
-def additions(
-    trip_ids: Sequence[str], ended_us: Ints, pickup: Positions, dropoff: Positions, *, values: Ints, zones: Zones
-) -> list[Addition]:
-    """What trips [n] add to the city and to the zones they touched, once where they stayed in one."""
+def additions(trips: Sequence[CountedTrip]) -> list[Addition]:
+    """What trips add to the city and to the zones they touched, once where they stayed in one."""
     found = []
-    cells = grid_after(ended_us, GRID_US).tolist()
-    for i, (trip_id, cell) in enumerate(zip(trip_ids, cells, strict=True)):
-        both = (int(values[i, 0]), int(values[i, 1]))
-        touched = dict.fromkeys((zones.ids[pickup[i]], zones.ids[dropoff[i]]))
-        found.append(Addition("city", CITY, cell, trip_id, both))
-        found.extend(Addition("zone", zone, cell, trip_id, both) for zone in touched)
+    cells = grid_after(np.array([trip.ended_us for trip in trips], dtype=np.int64), GRID_US).tolist()
+    for trip, cell in zip(trips, cells, strict=True):
+        both = (trip.log_ratio, trip.speed)
+        found.append(Addition("city", CITY, cell, trip.trip_id, both))
+        touched = dict.fromkeys((trip.pickup_zone, trip.dropoff_zone))
+        found.extend(Addition("zone", zone, cell, trip.trip_id, both) for zone in touched)
     return found
 
 

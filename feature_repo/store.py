@@ -7,7 +7,7 @@ from typing import Any
 
 from feast import FeatureStore, RepoConfig
 
-from adapters.redis_pipe import parse_url
+from adapters.redis_address import parse_url
 from contracts.errors import InvalidInput
 from feature_repo import definitions
 

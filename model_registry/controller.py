@@ -24,7 +24,7 @@ from model_registry.records import Records
 from model_registry.rollout import Action, Rollout, command, step
 
 _LOG: Final = logging.getLogger(__name__)
-_LEASE: Final = "controller"
+LEASE: Final = "controller"
 _POST_TRIES: Final = 8
 _POST_WAIT_S: Final = 5.0  # doubles with each try
 
@@ -48,6 +48,8 @@ class Controller:
         self._enforcer = Enforcer(self._records, routes, registry)
         self._evidence, self._webhook = evidence, webhook
         self._clock, self._holder, self._lease_s = clock, holder, lease_s
+        self._renew_at = 0.0
+        self._blind = ""  # why there is no evidence: said once
         self._next_look: dict[str, float] = {}  # by rollout; a new process looks at once, which does no harm
 
     def tick(self, model: str) -> bool:
@@ -57,7 +59,7 @@ class Controller:
         """
         now = self._clock.now()
         try:
-            if not self._ledger.lease(_LEASE, self._holder, now, self._lease_s):
+            if not self._leads(now):
                 return False
             self._tick(model, now)
             if self._webhook:
@@ -70,14 +72,23 @@ class Controller:
 
     def stop(self) -> None:
         """Hand the lease over at once."""
-        self._ledger.release(_LEASE, self._holder)
+        self._renew_at = 0.0
+        self._ledger.release(LEASE, self._holder)
+
+    def _leads(self, now: float) -> bool:
+        """Whether this one acts. A renewal is a synced write: one each third of the lease will do."""
+        if now < self._renew_at <= now + self._lease_s:
+            return True
+        leads = self._ledger.lease(LEASE, self._holder, now, self._lease_s)
+        self._renew_at = now + self._lease_s / 3 if leads else 0.0
+        return leads
 
     def _tick(self, model: str, now: float) -> None:
         flags, rollout = self._records.flags(), self._records.active(model)
         if rollout is None:
-            self._enforcer.follow_flags(model, flags, now)
+            self._enforcer.follow_flags(model, now)
             return
-        rollout = self._enforcer.follow(rollout, flags, now)
+        rollout = self._enforcer.follow(rollout, now)
         if not rollout.active:
             return
         if flags.fallback_only(model):
@@ -89,13 +100,13 @@ class Controller:
             return
         if now < self._next_look.get(rollout.id, now):
             return
-        action = self._look(rollout, flags, now)
         self._next_look = {rollout.id: now + rollout.policy.interval}
+        action = self._look(rollout, flags, now)
         if action.state == rollout:
             return
         state = action.state
         entries = [entry(now, CONTROLLER, state.phase, state, state.reason)] if action.moved else []
-        self._enforcer.follow(self._records.save(state, entries), flags, now)
+        self._enforcer.follow(self._records.save(state, entries), now)
 
     def _look(self, rollout: Rollout, flags: Flags, now: float) -> Action:
         held = "frozen by a flag" if flags.freeze else ""
@@ -104,18 +115,26 @@ class Controller:
                 return command(rollout, "rollback", problem, now)
             if (problem := self._enforcer.alias_problem(rollout)) and rollout.phase is not Phase.PAUSED:
                 return command(rollout, "pause", problem, now)
-        except Unavailable as error:
-            held = str(error)  # what can't be checked doesn't move on; guardrails still look
+        except Exception as error:  # noqa: BLE001 - what can't be checked doesn't move on; guardrails still look
+            held = str(error)
+            if not isinstance(error, Unavailable):
+                _LOG.exception("%s can't be checked", rollout.id)
         return step(rollout, self._gather(rollout, now), now, held=held)
 
     def _gather(self, rollout: Rollout, now: float) -> Evidence:
         if rollout.present is None:
             return Evidence()
         try:
-            return self._evidence.evidence(rollout, now)
-        except Unavailable as error:
-            _LOG.warning("no evidence about %s: %s", rollout.id, error)
-            return Evidence()  # which is NoData
+            found = self._evidence.evidence(rollout, now)
+        except Exception as error:  # noqa: BLE001 - a bug of the source must not stop the clocks
+            if str(error) != self._blind:
+                self._blind = str(error)
+                expected = isinstance(error, Unavailable)
+                _LOG.warning("no evidence about %s: %r", rollout.id, error, exc_info=None if expected else error)
+            self._next_look.clear()  # it may be there at the next tick
+            return Evidence()  # which is NoData: it holds, and the progress deadline still counts
+        self._blind = ""
+        return found
 
     def _deliver(self, webhook: Webhook, now: float) -> None:
         """Tell the world in order; what can't be delivered waits longer each time, and is dropped in the end."""

@@ -6,34 +6,25 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from adapters.ledger import Conflict, Entry, Ledger
 from contracts.clock import Clock
-from contracts.errors import NotFound, TandemError, Unavailable
+from contracts.errors import InvalidInput, NotFound, NotNow, Unavailable
+from contracts.roles import Actor
 from model_registry.enforce import Enforcer, entry
 from model_registry.evidence import Evidence
-from model_registry.flags import Flags
-from model_registry.policy import Policy, Role
+from model_registry.flags import ENABLED, Flags
+from model_registry.policy import Policy
 from model_registry.ports import Registry, Routes
 from model_registry.records import Records
 from model_registry.rollout import Command, Rollout, command, step
 
 _LOG: Final = logging.getLogger(__name__)
-_RANK: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
 _TRIES: Final = 100
 _ONWARD: Final = frozenset({"approve", "resume", "promote"})  # what a freeze forbids
 
 
-class Actor(msgspec.Struct, frozen=True):
-    """Who acts, and what they may do."""
-
-    name: str
-    role: Role
-
-
-class Refused(TandemError):
-    """A wish that the rules don't grant."""
+class Refused(NotNow):
+    """A wish that the rules don't grant as things stand."""
 
 
 class Desk:
@@ -52,15 +43,23 @@ class Desk:
         return self._records
 
     def start(self, policy: Policy, candidate: int, actor: Actor, reason: str, *, replace: bool = False) -> Rollout:
-        """Begin a rollout; raises Refused with the name of one that is under way, unless that is to be replaced."""
-        _allow(actor, "operator", "start a rollout")
+        """Begin a rollout; raises Refused with the name of one that is under way, unless that is to be replaced.
+
+        Raises NotFound or ArtifactInvalid for a version that can't serve, Refused where the registry's alias is not on
+        the champion that serves: it would be refused at the promotion.
+        """
+        actor.must_be("operator", "start a rollout")
         self._unfrozen("start")
+        self._registry.verify(policy.model, candidate)
         fingerprint = self._registry.fingerprint(policy.model, candidate)
         for _ in range(_TRIES):
             running = self._records.active(policy.model)
             if running and not replace:
                 raise Refused(f"rollout {running.id} is {running.phase}: abort it first, or replace it")
             rollout = self._new(policy, candidate, fingerprint, reason)
+            if (alias := self._registry.champion(policy.model)) != rollout.champion:
+                serves = f"{policy.model}@{rollout.champion} serves"
+                raise Refused(f"the registry's alias champion is on version {alias}, while {serves}: put it back first")
             now = rollout.entered_at
             entries = [entry(now, actor.name, "start", rollout, f"version {candidate}: {reason}")]
             ended = None
@@ -75,12 +74,12 @@ class Desk:
         raise Unavailable("ledger", "contended", f"{_TRIES} tries to start a rollout of {policy.model}")
 
     def act(self, rollout: str, verb: Command, actor: Actor, reason: str) -> Rollout:
-        """Do what a person asks; the traffic has followed when this returns. Raises Refused or IllegalTransition."""
+        """Do what a person asks; the traffic has followed when this returns. Raises NotAllowed or NotNow."""
         if verb in _ONWARD:
             self._unfrozen(verb)
         for _ in range(_TRIES):
             found = self._records.get(rollout)
-            _allow(actor, found.policy.approvals.role if verb == "approve" else "operator", verb)
+            actor.must_be(found.policy.approvals.role if verb == "approve" else "operator", verb)
             if problem := self._problem(found, verb):
                 raise Refused(problem)
             now = self._clock.now()
@@ -93,8 +92,11 @@ class Desk:
         raise Unavailable("ledger", "contended", f"{_TRIES} tries to {verb} {rollout}")
 
     def set_flag(self, name: str, actor: Actor, reason: str, *, on: bool) -> Flags:
-        """Set a switch; every model's traffic has followed when this returns. Raises InvalidInput or Refused."""
-        _allow(actor, "admin", f"set {name}")
+        """Set a switch; every model's traffic has followed when this returns. Raises InvalidInput or NotAllowed."""
+        actor.must_be("admin", f"set {name}")
+        model = name.removeprefix(ENABLED)
+        if model != name and model not in self._models:
+            raise InvalidInput("name", f"there is no model {model!r}, there is {', '.join(self._models)}")
         for _ in range(_TRIES):
             flags = self._records.flags().set(name, on=on)
             said = Entry(self._clock.now(), actor.name, "flag", name, f"{'on' if on else 'off'}: {reason}")
@@ -102,7 +104,7 @@ class Desk:
                 saved = self._records.save_flags(flags, said)
             except Conflict:
                 continue
-            self._follow_flags(saved)
+            self._follow_flags()
             return saved
         raise Unavailable("ledger", "contended", f"{_TRIES} tries to set {name}")
 
@@ -126,17 +128,17 @@ class Desk:
 
     def _follow(self, rollout: Rollout) -> Rollout:
         try:
-            return self._enforcer.follow(rollout, self._records.flags(), self._clock.now())
+            return self._enforcer.follow(rollout, self._clock.now())
         except Conflict:
             return self._records.get(rollout.id)
         except Unavailable as error:
             _LOG.warning("%s is written, and carried out at the controller's next tick: %s", rollout.id, error)
             return rollout
 
-    def _follow_flags(self, flags: Flags) -> None:
+    def _follow_flags(self) -> None:
         for model in self._models:
             try:
-                self._enforcer.follow_flags(model, flags, self._clock.now())
+                self._enforcer.follow_flags(model, self._clock.now())
             except (Conflict, NotFound, Unavailable) as error:
                 _LOG.warning("flags reach %s at the controller's next tick: %s", model, error)
 
@@ -152,8 +154,3 @@ class Desk:
     def _unfrozen(self, wish: str) -> None:
         if self._records.flags().freeze:
             raise Refused(f"{wish}: frozen by a flag")
-
-
-def _allow(actor: Actor, role: Role, wish: str) -> None:
-    if _RANK[actor.role] < _RANK[role]:
-        raise Refused(f"{wish}: {actor.name} is {actor.role}, must be {role}")

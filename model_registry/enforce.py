@@ -7,12 +7,11 @@ from typing import Final
 
 import msgspec
 
-from adapters.ledger import Entry
+from adapters.ledger import Conflict, Entry
 from adapters.state import StaleGeneration
 from contracts.errors import ArtifactInvalid, NotFound, Unavailable
 from contracts.routes import RouteTable
 from model_registry.evidence import Evidence
-from model_registry.flags import Flags
 from model_registry.lifecycle import SETTLING, Phase
 from model_registry.ports import Registry, Routes
 from model_registry.records import Records
@@ -50,31 +49,51 @@ class Enforcer:
     def __init__(self, records: Records, routes: Routes, registry: Registry) -> None:
         self._records, self._routes, self._registry = records, routes, registry
 
-    def follow(self, rollout: Rollout, flags: Flags, now: float) -> Rollout:
-        """Bring traffic and alias to the state; a promotion or rollback is then over, and journalled as such."""
+    def follow(self, rollout: Rollout, now: float) -> Rollout:
+        """Bring traffic and alias to the state; a promotion or rollback is then over, and journalled as such.
+
+        Raises Conflict where the rollout is no longer what it was; the traffic has followed what it is.
+        """
         if rollout.phase is Phase.PROMOTING and (problem := self.artifact_problem(rollout)):
             rollout = command(rollout, "rollback", problem, now).state
             rollout = self._records.save(rollout, [entry(now, CONTROLLER, "rollback", rollout, problem)])
-        switched_off = flags.fallback_only(rollout.model)
-        table = replace_table(
-            self._routes,
-            rollout.model,
-            lambda table: msgspec.structs.replace(route_table(rollout, table.generation), fallback_only=switched_off),
-        )
+        table, standing = self._carry_out(rollout.model)
+        if standing is None or (standing.id, standing.revision) != (rollout.id, rollout.revision):
+            raise Conflict(rollout.id, "moved on meanwhile")
         if rollout.phase not in SETTLING:
             return rollout
         self._registry.set_champion(rollout.model, table.champion)
         settled = step(rollout, Evidence(), now).state
-        return self._records.save(settled, [entry(now, CONTROLLER, settled.phase, settled, settled.reason)])
+        try:
+            return self._records.save(settled, [entry(now, CONTROLLER, settled.phase, settled, settled.reason)])
+        except Conflict:  # somebody was faster, and ours may have been the last word about the alias
+            if standing := self._records.standing(rollout.model):
+                self._registry.set_champion(rollout.model, route_table(standing, 1).champion)
+            raise
 
-    def follow_flags(self, model: str, flags: Flags, now: float) -> None:
+    def follow_flags(self, model: str, now: float) -> None:
         """Bring the switches to a model's traffic, with or without a rollout."""
         rollout = self._records.active(model)
         if rollout:
-            self.follow(rollout, flags, now)
-            return
-        switched_off = flags.fallback_only(model)
-        replace_table(self._routes, model, lambda table: msgspec.structs.replace(table, fallback_only=switched_off))
+            self.follow(rollout, now)
+        else:
+            self._carry_out(model)
+
+    def _carry_out(self, model: str) -> tuple[RouteTable, Rollout | None]:
+        """Write the table that rollout and flags ask for; returns it and the rollout, which may be over, or none.
+
+        Both are read after the table: where somebody else changes them now, either their table follows this one, or
+        this one finds that its generation is taken and reads again. So no old state is ever written over a newer one.
+        """
+        standing: Rollout | None = None
+
+        def asked(table: RouteTable) -> RouteTable:
+            nonlocal standing
+            standing = self._records.standing(model)
+            wanted = table if standing is None else route_table(standing, table.generation)
+            return msgspec.structs.replace(wanted, fallback_only=self._records.flags().fallback_only(model))
+
+        return replace_table(self._routes, model, asked), standing
 
     def artifact_problem(self, rollout: Rollout) -> str:
         """Why the candidate's artifact is not the one the rollout began with; empty where it is."""

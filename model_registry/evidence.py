@@ -51,18 +51,38 @@ class Moments(Struct, frozen=True, forbid_unknown_fields=True):
     xy: float = 0.0
 
 
+class Pairs(Struct, frozen=True, forbid_unknown_fields=True):
+    """A shadow beside what was answered, request by request; a difference is the shadow's less the champion's."""
+
+    requests: int = 0
+    trips: int = 0  # to which both versions had an answer: the differences are of these
+    diff_sum: float = 0.0  # seconds
+    diff_sumsq: float = 0.0
+    abs_diff: Histogram = Histogram()  # of milliseconds, as every histogram here
+    timed: int = 0  # requests on which both models came to an end
+    model_diff_sum: float = 0.0  # ms
+    only_champion_failed: int = 0
+    only_shadow_failed: int = 0
+    both_failed: int = 0
+    labels: int = 0  # trips of those whose end is known
+    abs_error_sum: float = 0.0  # seconds, the champion's
+    abs_error_diff_sum: float = 0.0
+    abs_error_diff_sumsq: float = 0.0
+
+
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything since the present step was entered, and nothing from before.
 
     `cells` are oldest first; the oldest may be left out where every guardrail's window is full without them. `samples`
     are the candidate's requests, `units` the distinct units (champion, candidate), `ab` the moments in that order.
-    A request whose arm a tester chose counts nowhere: the split did not choose it.
+    A request whose arm a tester chose counts nowhere: the split did not choose it. `pairs` are a shadow step's.
     """
 
     cells: tuple[Cell, ...] = ()
     samples: int = 0
     units: tuple[int, int] = (0, 0)
     ab: tuple[Moments, Moments] | None = None
+    pairs: Pairs | None = None
 
 
 def window(

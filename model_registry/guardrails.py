@@ -71,14 +71,38 @@ def judge(guardrail: Guardrail, evidence: Evidence, percent: float, now: float) 
     return _sample_ratio(guardrail, evidence.units, percent)
 
 
+def reach(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> int:
+    """How many of the newest cells a guardrail may look at, now or later: counts only grow, so older ones may go."""
+    if guardrail.metric == "srm_p_value":  # looks at units, since the step began
+        return 0
+    parts = [_longest(guardrail, cells, now)]
+    if guardrail.hard:
+        parts.append(_hardest(guardrail, cells, now))
+    return max(len(part) for part, _ in parts)
+
+
+def _longest(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> tuple[Sequence[Cell], int]:
+    """The cells of the guardrail's window, and how many samples of the candidate they hold."""
+    count, needed = _requests(guardrail.metric), guardrail.min_samples
+    if guardrail.metric == "mae_ratio":
+        count, needed = attrgetter("labels"), guardrail.min_labels
+    return window(cells, since=now - guardrail.for_s, needed=REACH * needed, count=count)
+
+
+def _hardest(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> tuple[Sequence[Cell], int]:
+    """The newest cells that hold enough for the hard bound, and how many samples they hold."""
+    needed = guardrail.hard.min_samples if guardrail.hard else 0
+    return window(cells, since=now, needed=needed, count=_requests(guardrail.metric))
+
+
 def _against_constant(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:
     metric, limit, hard = guardrail.metric, guardrail.max or 0.0, guardrail.hard
     if hard:
-        newest, n = window(cells, since=now, needed=hard.min_samples, count=_requests(metric))
+        newest, n = _hardest(guardrail, cells, now)
         found = _measure(metric, [cell.candidate for cell in newest], HARD_ALPHA)
         if n >= hard.min_samples and found.lower > hard.max:
             return _breached(metric, hard.max, found, newest, HARD_ALPHA)
-    part, n = window(cells, since=now - guardrail.for_s, needed=REACH * guardrail.min_samples, count=_requests(metric))
+    part, n = _longest(guardrail, cells, now)
     if n < guardrail.min_samples:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {n} samples of the {guardrail.min_samples} needed")
     found = _measure(metric, [cell.candidate for cell in part], ALPHA)
@@ -96,7 +120,7 @@ def _breached(metric: str, limit: float, found: _Measured, cells: Sequence[Cell]
 
 
 def _requests(metric: str) -> Callable[[Arm], int]:
-    if metric in PROPORTIONS:
+    if metric not in QUANTILES:
         return attrgetter("requests")
     times = _TIMES[metric]
     return lambda arm: times(arm).n
@@ -112,7 +136,7 @@ def _measure(metric: str, arms: Sequence[Arm], alpha: float) -> _Measured:
 
 def _against_champion(guardrail: Guardrail, cells: Sequence[Cell], now: float) -> Verdict:
     metric, limit, needed = guardrail.metric, guardrail.max or 0.0, guardrail.min_labels
-    part, n = window(cells, since=now - guardrail.for_s, needed=REACH * needed, count=attrgetter("labels"))
+    part, n = _longest(guardrail, cells, now)
     fewest = min(n, sum(cell.champion.labels for cell in part))
     if fewest < needed:
         return Verdict(metric, Outcome.NO_DATA, f"{metric}: {fewest} mature labels of the {needed} needed in each arm")

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-from contracts.errors import TandemError
+from contracts.errors import NotNow
 
 
 class Phase(enum.StrEnum):
@@ -24,7 +24,7 @@ class Phase(enum.StrEnum):
     ABORTED = "Aborted"
 
 
-class IllegalTransition(TandemError):
+class IllegalTransition(NotNow):
     """A rollout was asked to go where its phase does not lead."""
 
     def __init__(self, rollout: str, phase: Phase, wish: str) -> None:

@@ -12,12 +12,12 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct, field
 
-from contracts.errors import TandemError
+from contracts.errors import InvalidInput
+from contracts.roles import Role
 
 Seconds = Annotated[float, Meta(gt=0)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
 Count = Annotated[int, Meta(ge=1)]
-Role = Literal["viewer", "operator", "admin"]
 Gate = Literal["shadow", "canary", "ab", "promote"]
 
 PROPORTIONS: Final = ("error_rate", "fallback_rate")
@@ -28,11 +28,11 @@ DURATIONS: Final = ("for", "interval", "max_for", "progress_deadline")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class PolicyInvalid(TandemError):
+class PolicyInvalid(InvalidInput):
     """A policy says something that is not understood, or leaves out what must be said."""
 
     def __init__(self, where: str, problem: str) -> None:
-        super().__init__(f"rollout policy: {where}: {problem}" if where else f"rollout policy: {problem}")
+        super().__init__("policy", f"{where}: {problem}" if where else problem)
 
 
 class Shadow(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="shadow"):
@@ -118,13 +118,22 @@ def read_policy(path: Path) -> Policy:
         return parse_policy(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PolicyInvalid(str(path), error.strerror or "cannot be read") from error
+    except UnicodeDecodeError as error:
+        raise PolicyInvalid(str(path), f"is not UTF-8 (byte {error.start})") from error
 
 
 def parse_policy(text: str) -> Policy:
     """Parse YAML; raises PolicyInvalid with the path of what is wrong."""
     try:
+        return _parsed(text)
+    except RecursionError:
+        raise PolicyInvalid("", "is nested too deeply") from None
+
+
+def _parsed(text: str) -> Policy:
+    try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses repeated keys
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is the latter
         raise PolicyInvalid("", str(error)) from error
     if not isinstance(tree, dict):
         raise PolicyInvalid("", f"is {type(tree).__name__}, must be a mapping")

@@ -40,6 +40,10 @@ class Registry(Protocol):
         """Move the alias; doing it twice changes nothing."""
         ...
 
+    def verify(self, model: str, version: int) -> None:
+        """Load a published artifact as a replica does; raises NotFound, or ArtifactInvalid where it must not serve."""
+        ...
+
     def fingerprint(self, model: str, version: int) -> str:
         """A digest over every file of a published artifact; raises NotFound or ArtifactInvalid."""
         ...

@@ -39,6 +39,10 @@ class Records:
         found = [msgspec.json.decode(d.body, type=Rollout) for d in self._ledger.under(f"{_ROLLOUTS}{model}-")]
         return sorted((r for r in found if r.model == model), key=lambda r: int(r.id.rpartition("-")[2]))
 
+    def standing(self, model: str) -> Rollout | None:
+        """The rollout that says what becomes of the traffic: the active one, else the newest; None before the first."""
+        return self.active(model) or next(reversed(self.history(model)), None)
+
     def flags(self) -> Flags:
         """The flags in force."""
         document = self._ledger.get(_FLAGS)

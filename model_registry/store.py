@@ -17,6 +17,7 @@ from contracts.errors import DataRefused, NotFound, Unavailable
 
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
+TEACHER_FOLDER: Final = "teacher"  # of a run, beside its artifact: nothing that is published lies there
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,23 @@ class ModelStore:
         entry = self.get(model, version)
         self._check_source(entry.source)
         return Path(download_artifacts(artifact_uri=entry.source, dst_path=str(into), tracking_uri=self._uri))
+
+    def fetch_teacher(self, model: str, version: int, into: Path) -> Path:
+        """Copy a version's fold teachers, which lie beside its artifact; raises NotFound, or DataRefused."""
+        from mlflow.artifacts import download_artifacts  # noqa: PLC0415
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        entry = self.get(model, version)
+        self._check_source(entry.source)
+        beside = f"{entry.source.rstrip('/').rpartition('/')[0]}/{TEACHER_FOLDER}"
+        missing = NotFound("teacher of", f"{model}@{version}", "it was trained without distillation")
+        try:
+            found = Path(download_artifacts(artifact_uri=beside, dst_path=str(into), tracking_uri=self._uri))
+        except (MlflowException, OSError) as error:
+            raise missing from error
+        if not found.is_dir():
+            raise missing
+        return found
 
     def _check_source(self, source: str) -> None:
         # The registry itself takes file:///etc; and anybody who can write its database can say so later.

@@ -21,6 +21,7 @@ from adapters.prediction_segments import SegmentReader
 from adapters.segment_folder import closed_segments
 from contracts.errors import DataRefused, Unavailable
 from pipelines.partition_files import PARTIAL, PartitionFiles, parquet_files, sync
+from pipelines.published import held
 
 DAMAGED: Final = ".damaged"
 _PLAN: Final = "compaction.json"
@@ -58,7 +59,7 @@ def compact(folder: Path, *, keep_bytes: int) -> Compacted:
         shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         if plan := _read_plan(folder):
             _carry_out(folder, plan, done)
-        while chosen := _choose(closed_segments(folder)):
+        while chosen := _choose([path for path in closed_segments(folder) if not held(folder, path)]):
             _carry_out(folder, _Plan(chosen[0].stem, [path.name for path in chosen]), done)
         done.expired = _expire(folder, keep_bytes)
     return done
@@ -100,7 +101,7 @@ def _write_parquet(folder: Path, plan: _Plan, done: Compacted) -> list[str]:
     damaged: list[str] = []
     (folder / PARTIAL).mkdir(mode=0o700)
     with ExitStack() as closing:
-        files = PartitionFiles(folder, plan.name, closing)
+        files = PartitionFiles(folder, plan.name, [Path(name).stem for name in plan.segments], closing)
         for name in plan.segments:
             path = folder / name
             if not path.exists():  # somebody removed it

@@ -12,6 +12,7 @@ import pandas as pd
 from adapters.artifact_store import ETA_FILE, MATRIX_FILE, Artifact, read_artifact
 from adapters.onnx_session import OnnxModel
 from adapters.tables import Golden
+from contracts.errors import ArtifactInvalid
 from contracts.features import ETA_SCHEMA
 from contracts.manifest import Parity
 from contracts.trips import CITY_TZ
@@ -21,7 +22,7 @@ from pipelines.vectors import LearningData, labels
 from training.evaluate import Estimates
 from training.evidence import Champion, gather
 from training.frontier import BATCHES
-from training.gates import GateResult, GatesFailed, judge
+from training.gates import GateResult, GatesFailed, NoReference, judge
 from training.golden import golden_rows
 from training.parity import agreement, full_parity
 from training.settings import TrainingSettings
@@ -40,9 +41,13 @@ def judge_tiers(
     estimates: Mapping[str, Estimates],
     parity: Parity,
     settings: TrainingSettings,
+    without_champion: str | None = None,
 ) -> Verdicts:
-    """Hold the winner of each use against the champion's model for it; `parity` is that of the winner for one trip."""
-    champion = _champion(layout, data)
+    """Hold the winner of each use against the champion's model for it; `parity` is that of the winner for one trip.
+
+    `without_champion` is somebody's reason to let a candidate through that can't be held against the champion.
+    """
+    champion = _champion(layout, data, without_champion)
     verdicts: Verdicts = {}
     for use, batch, candidate in ((ETA_FILE, BATCHES[0], tiers.for_one), (MATRIX_FILE, BATCHES[-1], tiers.for_many)):
         same = candidate is tiers.for_one
@@ -57,7 +62,7 @@ def judge_tiers(
             estimates=estimates,
             baselines=BASELINES,
             schema=ETA_SCHEMA,
-            champion=champion if isinstance(champion, str) else _model_for(champion, use),
+            champion=champion if isinstance(champion, NoReference) else _model_for(champion, use),
         )
         verdicts[use] = (candidate.name, judge(evidence))
     return verdicts
@@ -78,11 +83,17 @@ def table(verdicts: Verdicts) -> dict[str, dict[str, Any]]:
     }
 
 
+def comparison(verdicts: Verdicts) -> str:
+    """Whether the version was held against a champion, in words; the same for every use."""
+    _, results = verdicts[ETA_FILE]
+    return next(one.words for one in results if one.name == "comparison")
+
+
 def measure_parity_of(candidate: Candidate, tiers: Tiers, data: LearningData, settings: TrainingSettings) -> Parity:
     """A candidate's export against its native model, on rows learned from; a tree also at each threshold."""
     matrix, rows, seed = data.learn.matrix, settings.parity_rows, settings.seed
     if candidate.family == TREE:
-        return full_parity(tiers.tree.booster, tiers.tree.head, candidate.served, matrix, rows=rows, seed=seed)
+        return full_parity(tiers.tree.booster, tiers.tree.head, candidate.graph, matrix, rows=rows, seed=seed)
     return agreement(candidate.native, candidate.served, matrix, rows=rows, seed=seed)
 
 
@@ -92,20 +103,31 @@ def golden_of(candidate: Candidate, data: LearningData, settings: TrainingSettin
     return golden_rows(candidate.served, data.learn.matrix, ETA_SCHEMA, rows=rows, seed=seed)
 
 
-def _champion(layout: Layout, data: LearningData) -> Artifact | str:
+def _champion(layout: Layout, data: LearningData, accepted: str | None) -> Artifact | NoReference:
     """The champion's artifact, or why a comparison with it would say nothing."""
     registry = ModelStore(layout.mlflow_uri, layout.mlflow_artifacts, layout.registry_lock)
     version = registry.aliases(MODEL).get(CHAMPION)
     if version is None:
-        return "there is none yet"
-    with tempfile.TemporaryDirectory() as folder:
-        artifact = read_artifact(registry.fetch(MODEL, version, Path(folder)))
-    manifest = artifact.manifest
+        return NoReference("it is the first version", accepted=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            artifact = read_artifact(registry.fetch(MODEL, version, Path(folder)))
+    except ArtifactInvalid as error:
+        return _incomparable(str(error), "mend or replace it", accepted)
+    manifest, learned_up_to = artifact.manifest, artifact.manifest.lineage.train_span[1]
     if manifest.schema_hash != ETA_SCHEMA.schema_hash():
-        return f"{manifest.name} reads vectors of another schema, {manifest.schema_hash[:12]}…"
-    if pd.Timestamp(manifest.lineage.train_span[1]) >= pd.Timestamp(data.test_from, tz=CITY_TZ):
-        return f"{manifest.name} has learned from trips of the test, up to {manifest.lineage.train_span[1]}"
+        why = f"{manifest.name} reads vectors of another schema, {manifest.schema_hash[:12]}…"
+        return _incomparable(why, "compare them on live traffic", accepted)
+    if pd.Timestamp(learned_up_to) >= pd.Timestamp(data.test_from, tz=CITY_TZ):
+        why = f"{manifest.name} has learned from trips of the test, up to {learned_up_to}"
+        return _incomparable(why, f"test from a later day (--test-from), not {data.test_from}", accepted)
     return artifact
+
+
+def _incomparable(why: str, mend: str, accepted: str | None) -> NoReference:
+    if accepted:
+        return NoReference(f"{why}; let through all the same (--without-champion): {accepted}", accepted=True)
+    return NoReference(f"{why}; {mend}, or let it through by --without-champion REASON", accepted=False)
 
 
 def _model_for(artifact: Artifact, use: str) -> Champion:

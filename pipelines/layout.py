@@ -41,6 +41,16 @@ class Layout:
         return self.home / "predictions"
 
     @property
+    def outbox(self) -> Path:
+        """Events of this home's producers that the broker has yet to take."""
+        return self.home / "outbox.db"
+
+    @property
+    def counted_trips(self) -> Path:
+        """Folder of the trips that the live windows counted."""
+        return self.home / "live" / "trips"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking store and registry."""
         return f"sqlite:///{self.home.resolve() / 'mlflow.db'}"
@@ -49,6 +59,11 @@ class Layout:
     def mlflow_artifacts(self) -> str:
         """Root of the files that MLflow keeps, as a URI."""
         return (self.home.resolve() / "mlartifacts").as_uri()
+
+    @property
+    def retraining(self) -> Path:
+        """What the retraining policy remembers from look to look; beside it stands the lock of whoever looks."""
+        return self.home / "retraining.json"
 
     @property
     def registry_lock(self) -> Path:

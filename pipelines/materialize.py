@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from adapters.artifact_store import ZONES_FILE
@@ -22,7 +19,6 @@ from contracts.errors import DataRefused, NotFound
 from contracts.features import VIEWS
 from contracts.local_time import DAY_S, local_time
 from contracts.manifest import ModelManifest
-from contracts.schema import ViewSpec
 from contracts.trips import CITY_TZ
 from feature_repo.history import (
     EVENT_TIME,
@@ -33,15 +29,17 @@ from feature_repo.history import (
     window_tables,
     zone_hour_table,
 )
-from feature_repo.online import empty_online
+from feature_repo.history_files import history_of
+from feature_repo.online import empty_online, mark_filled
 from feature_repo.windows import MICRO
+from pipelines.feature_tables import feature_tables
 from pipelines.layout import Layout
 from pipelines.lineage import hashes
+from pipelines.live_history import drop_hours
 from training.dataset import FeatureTable
 
 BUILT_FROM: Final = "built_from.json"
 _TRIP_COLUMNS = ["trip_id", "pickup_at", "dropoff_at", "pickup_zone", "dropoff_zone", "duration_s"]
-_BATCH_ROWS = 200_000
 _WRITE_ROWS = 10_000
 _WEEK_US = 7 * DAY_S * MICRO
 
@@ -49,8 +47,9 @@ _WEEK_US = 7 * DAY_S * MICRO
 def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
     """Write home/features/<view>.parquet from home/data/{trips,zones}.parquet, whose hashes go to built_from.json.
 
-    Each view appears whole, in place of the one before. Returns rows by view, trips and seconds. Raises NotFound where
-    there are no trips, DataRefused where the file holds none, NotFound for a zone that the city does not have.
+    Each view appears whole, in place of the one before and of the live hours that it reaches into. Returns rows by
+    view, trips and seconds. Raises NotFound where there are no trips, DataRefused where the file holds none, NotFound
+    for a zone that the city does not have.
     """
     layout, began = Layout(home), time.monotonic()
     if not layout.trips.is_file():
@@ -60,7 +59,8 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
     ended = ended_trips(pd.read_parquet(layout.trips, columns=_TRIP_COLUMNS), zones, clock)
     if not len(ended.pickup):
         raise DataRefused(str(layout.trips), "has no trips to build features from")
-    with tqdm(total=4, desc="features", unit="step", disable=not progress) as bar, _tables(layout.features) as tables:
+    places = {view: layout.features / f"{view.name}.parquet" for view in VIEWS}
+    with tqdm(total=4, desc="features", unit="step", disable=not progress) as bar, feature_tables(places) as tables:
         pairs = pair_history(ended)
         log_ratio = log_ratio_of(ended, pairs)
         bar.update()
@@ -74,13 +74,14 @@ def build(home: Path, progress: bool = False) -> dict[str, Any]:  # noqa: FBT001
         bar.update()
         record.unlink(missing_ok=True)
     record.write_text(json.dumps(built_from, indent=2) + "\n")
+    drop_hours(layout.features, int(ended.ended_us[-1]))
     rows_by_view = {name: table.rows for name, table in tables.items()}
     return {"trips": len(ended.pickup), "rows": rows_by_view, "seconds": round(time.monotonic() - began, 1)}
 
 
 def tables(home: Path) -> list[FeatureTable]:
-    """The tables that `build` wrote, for a point-in-time join."""
-    return [FeatureTable(view, Layout(home).features / f"{view.name}.parquet") for view in VIEWS]
+    """The tables that `build` wrote and what was served live since, for a point-in-time join."""
+    return [FeatureTable(view, history_of(Layout(home).features, view.name)) for view in VIEWS]
 
 
 def check_built_for(home: Path, manifest: ModelManifest) -> None:
@@ -100,8 +101,15 @@ def check_built_for(home: Path, manifest: ModelManifest) -> None:
         raise DataRefused(str(layout.features), f"{detail}; {mend}")
 
 
-def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
-    """Fill the online store anew with each key's latest values at `as_of` that are not over their view's TTL by then.
+def materialize(
+    home: Path,
+    store: Any,
+    as_of: datetime,
+    *,
+    anew: bool = True,
+    written: Callable[[str, list[str]], None] = lambda _, __: None,
+) -> dict[str, Any]:
+    """Fill the online store with each key's latest values at `as_of` that are not over their view's TTL by then.
 
     What it held before goes: Feast keeps a row whose event time is not older, even where the data is another.
 
@@ -112,29 +120,36 @@ def materialize(home: Path, store: Any, as_of: datetime) -> dict[str, Any]:
         home: TANDEM_HOME, with the tables of `build`.
         store: Feast's, from `open_store`.
         as_of: a moment with an offset.
+        anew: whether the store is emptied first; False where it has lost its rows, and others write to it already.
+        written: told the entity and the keys of rows, some at a time, once they are there.
 
     Returns:
         Rows written by view, days that the recording was moved on by, seconds. Raises NotFound without tables.
 
     """
     began, now_us = time.monotonic(), round(as_of.timestamp() * MICRO)
-    sources = tables(home)
+    # Without what was served live: the stream writes that itself, and a recording moves on by its own last times.
+    sources = [FeatureTable(view, Layout(home).features / f"{view.name}.parquet") for view in VIEWS]
     missing = [table.path for table in sources if not table.path.is_file()]
     if missing:
         raise NotFound("feature table", str(missing[0]), "`tandem train` builds the features")
     with duckdb.connect() as connection:
         ended_us = max(_last_event_us(connection, table) for table in sources)
         shift_us = max(now_us - ended_us, 0) // _WEEK_US * _WEEK_US
-        empty_online(store)
-        written = {}
+        if anew:
+            empty_online(store)
+        counts = {}
         for table in sources:
             latest = _latest(connection, table, now_us - shift_us)
             latest[EVENT_TIME] = latest[EVENT_TIME].dt.tz_convert("UTC") + pd.Timedelta(shift_us, unit="us")
             for start in range(0, len(latest), _WRITE_ROWS):
-                store.write_to_online_store(table.view.name, latest.iloc[start : start + _WRITE_ROWS])
-            written[table.view.name] = len(latest)
+                some = latest.iloc[start : start + _WRITE_ROWS]
+                store.write_to_online_store(table.view.name, some)
+                written(table.view.entity, some[table.view.entity].tolist())
+            counts[table.view.name] = len(latest)
+        mark_filled(store)
     days = shift_us // (DAY_S * MICRO)
-    return {"rows": written, "shifted_days": days, "seconds": round(time.monotonic() - began, 1)}
+    return {"rows": counts, "shifted_days": days, "seconds": round(time.monotonic() - began, 1)}
 
 
 def _last_event_us(connection: duckdb.DuckDBPyConnection, table: FeatureTable) -> int:
@@ -150,54 +165,3 @@ def _latest(connection: duckdb.DuckDBPyConnection, table: FeatureTable, now_us: 
     )
     latest: pd.DataFrame = connection.execute(query, [str(table.path), oldest_us, now_us]).df()
     return latest
-
-
-class _Table:
-    """One view's file, written in batches so that memory does not grow with the history."""
-
-    def __init__(self, view: ViewSpec, path: Path) -> None:
-        floats = [(name, pa.float64()) for name in view.features]
-        fields = [(view.entity, pa.string()), (EVENT_TIME, pa.timestamp("us", tz="UTC")), *floats]
-        self._schema = pa.schema(fields)
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
-        self._waiting: list[Any] = []
-        self._waiting_rows = 0
-        self.rows = 0
-
-    def write(self, frame: pd.DataFrame) -> None:
-        # Not NaN to null: absent is NaN on every path.
-        arrays = [
-            pa.array(frame[field.name], type=field.type, from_pandas=not pa.types.is_floating(field.type))
-            for field in self._schema
-        ]
-        self._waiting.append(pa.Table.from_arrays(arrays, schema=self._schema))
-        self._waiting_rows += len(frame)
-        self.rows += len(frame)
-        if self._waiting_rows >= _BATCH_ROWS:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
-        self._waiting, self._waiting_rows = [], 0
-
-
-@contextmanager
-def _tables(folder: Path) -> Iterator[dict[str, _Table]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = {view.name: folder / f".{view.name}.partial" for view in VIEWS}
-    try:
-        with ExitStack() as closing:
-            open_tables = {view.name: _Table(view, partial[view.name]) for view in VIEWS}
-            for table in open_tables.values():
-                closing.callback(table.close)
-            yield open_tables
-        for name, path in partial.items():
-            path.replace(folder / f"{name}.parquet")
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -16,16 +18,19 @@ from pipelines.prediction_rows import Columns, Rows, fits
 
 PARTIAL: Final = ".partial"
 PARQUET: Final = "parquet"
+SEGMENTS: Final = b"tandem.segments"
 _ROWS: Final = 16_384  # of a row group
 
 
 class _File:
     """One Parquet file in the making."""
 
-    def __init__(self, partial: Path, place: Path, columns: Columns) -> None:
+    def __init__(self, partial: Path, place: Path, columns: Columns, segments: Sequence[str]) -> None:
         self.partial, self.place = partial, place
         self._gathered = Rows(columns)
-        self._writer = pq.ParquetWriter(partial, columns.schema(), compression="zstd")
+        schema = columns.schema()
+        schema = schema.with_metadata({**schema.metadata, SEGMENTS: json.dumps(list(segments)).encode()})
+        self._writer = pq.ParquetWriter(partial, schema, compression="zstd")
 
     def add(self, record: Prediction, source: str) -> bool:
         whole = self._gathered.add(record, source)
@@ -43,10 +48,13 @@ class _File:
 
 
 class PartitionFiles:
-    """The files of a plan: one for each day and set of columns."""
+    """The files of a plan: one for each day and set of columns. Each names all of the plan's segments, by their stems.
 
-    def __init__(self, folder: Path, name: str, closing: ExitStack) -> None:
-        self._folder, self._name, self._closing = folder, name, closing
+    Whoever has read segments as they grew tells by that which files hold what it has not seen.
+    """
+
+    def __init__(self, folder: Path, name: str, segments: Sequence[str], closing: ExitStack) -> None:
+        self._folder, self._name, self._segments, self._closing = folder, name, segments, closing
         self._files: dict[tuple[str, Columns], _File] = {}
         self._last: tuple[SegmentHead | None, int, _File] | None = None
         self.records = 0
@@ -85,7 +93,7 @@ class PartitionFiles:
         if (date, columns) not in self._files:
             name = f"{self._name}-{columns.digest()}.parquet"
             place = self._folder / PARQUET / f"date={date}" / name
-            file = _File(self._folder / PARTIAL / f"{date}-{name}", place, columns)
+            file = _File(self._folder / PARTIAL / f"{date}-{name}", place, columns, self._segments)
             self._closing.callback(file.close)
             self._files[date, columns] = file
         return self._files[date, columns]

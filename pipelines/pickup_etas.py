@@ -1,4 +1,4 @@
-"""The deterministic fallback as a source of pickup times for matching."""
+"""The deterministic fallback as a source of pickup times for matching, as serving uses it where the model is away."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from contracts.dispatch import Places, line_km
+from contracts.dispatch import EtaSource, Places, line_km
 from contracts.heuristic import PairMedian
 from contracts.schema import Floats
 from contracts.trips import CITY_TZ
-from contracts.zones import pair_keys
+from contracts.zones import Positions, Zones, pair_keys
+from serving.point_etas import PointEtas, Spread
 from simulation.city import City
 from simulation.congestion import CongestionLaw
 from simulation.sample import draw_trips
@@ -28,20 +29,20 @@ _HISTORY_SEED: Final = 990_001
 
 @dataclass(frozen=True)
 class Fallback:
-    """The pair's median; places within one zone get that of the zone, however near they are."""
+    """A `PairEtas`: the pair's median, or distance over the hour's speed."""
 
     heuristic: PairMedian
-    zones: tuple[str, ...]
+    zones: Zones
 
-    def seconds(self, origins: Places, destinations: Places, at: float) -> Floats:
+    def seconds(self, pickup: Positions, dropoff: Positions, at: float) -> Floats:
         """Seconds [n] by the pairs of zones and the local hour."""
         hour = datetime.fromtimestamp(at, UTC).astimezone(ZoneInfo(CITY_TZ)).hour
-        pairs = pair_keys([self.zones[i] for i in origins.zone], [self.zones[i] for i in destinations.zone])
-        metres = line_km(origins, destinations) * 1000
+        pairs = pair_keys([self.zones.ids[i] for i in pickup], [self.zones.ids[i] for i in dropoff])
+        metres = self.zones.pairs.of(pickup, dropoff)[0] * 1000
         return self.heuristic.predict(pairs, metres, np.full(len(pairs), hour, dtype=np.intp))
 
 
-def fit_fallback(city: City) -> Fallback:
+def fit_fallback(city: City) -> EtaSource:
     """Fit the pair medians on trips drawn for other days."""
     trips = draw_trips(
         city,
@@ -63,4 +64,13 @@ def fit_fallback(city: City) -> Fallback:
     hour = trips["pickup_at"].dt.tz_convert(CITY_TZ).dt.hour.to_numpy(dtype=np.intp)
     pairs = pair_keys(trips["pickup_zone"].tolist(), trips["dropoff_zone"].tolist())
     metres = line_km(origin, destination) * 1000
-    return Fallback(fit_pair_median(pairs, metres, hour, trips["duration_s"].to_numpy()), city.zones.ids)
+    heuristic = fit_pair_median(pairs, metres, hour, trips["duration_s"].to_numpy())
+    frame = city.zones.frame()
+    zones = Zones(
+        ids=city.zones.ids,
+        names=city.zones.names,
+        boroughs=tuple(frame["borough"]),
+        lat=frame["lat"].to_numpy(),
+        lon=frame["lon"].to_numpy(),
+    )
+    return PointEtas(Fallback(heuristic, zones), Spread.of(zones, frame["polygon"].tolist()))

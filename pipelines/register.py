@@ -13,18 +13,23 @@ from adapters.artifact_store import ETA_FILE, GOLDEN_FILE, HEURISTIC_FILE, MATRI
 from adapters.onnx_session import INPUT, OUTPUTS
 from adapters.tables import write_golden, write_heuristic
 from contracts.features import ETA_SCHEMA
+from contracts.hindsight import TEACHER_SCHEMA
 from contracts.manifest import MANIFEST_FILE, Lineage, ModelManifest, Parity, describe, sha256
-from model_registry.store import ModelStore
+from contracts.teacher import TEACHER_FILE, TeacherManifest
+from model_registry.store import TEACHER_FOLDER, ModelStore
 from pipelines.gates import Verdicts, golden_of, require
 from pipelines.gates import table as gates_table
 from pipelines.layout import MODEL, Layout
 from pipelines.lineage import hashes
 from pipelines.vectors import LearningData
+from training import distilled
+from training.distill import FoldTeachers
 from training.evaluate import Assessment, Estimates
 from training.frontier import BATCHES, WORSE_BY
 from training.frontier import table as frontier_table
 from training.plots import compare_models, error_by_slice, frontier, importances, predicted_against_actual
 from training.settings import TrainingSettings
+from training.teacher_files import write_teachers
 from training.tiers import BASELINE, Tiers
 from training.tracking import Run, Tracking
 
@@ -41,6 +46,7 @@ class Trained:
     verdicts: Verdicts
     student: Estimates
     git_revision: str  # of the code as it was when the run began
+    because: str  # why it was trained
 
 
 def register(layout: Layout, trained: Trained) -> dict[str, Any]:
@@ -59,6 +65,8 @@ def register(layout: Layout, trained: Trained) -> dict[str, Any]:
         for file in files:
             run.file(file, "artifact")
         entry = registry.register(MODEL, f"{run.artifact_uri}/artifact", run.run_id)
+        if trained.tiers.fold_teachers:
+            _keep_teachers(run, trained.tiers.fold_teachers, entry.version, lineage)
         # Written last: without its manifest a version is not complete, and nothing takes it for one.
         manifest = Path(folder) / MANIFEST_FILE
         manifest.write_bytes(_manifest(entry.version, files, lineage, trained).encode())
@@ -70,7 +78,7 @@ def register(layout: Layout, trained: Trained) -> dict[str, Any]:
 def _log(run: Run, trained: Trained, lineage: Lineage) -> None:
     schema = {"features": len(ETA_SCHEMA.names), "schema_hash": ETA_SCHEMA.schema_hash()}
     run.parameters({**trained.settings.flat(), **schema, "test_from": trained.data.test_from})
-    run.tags({"git_revision": lineage.git_revision})
+    run.tags({"git_revision": lineage.git_revision, "because": trained.because})
     run.tags({f"sha256.{name}": digest for name, digest in lineage.data_hashes.items()})
     run.metrics(trained.assessment.flat())
     run.metrics({"parity.max_abs_diff_s": trained.parity.max_abs_diff_s, "parity.rows": trained.parity.rows})
@@ -80,6 +88,9 @@ def _log(run: Run, trained: Trained, lineage: Lineage) -> None:
     run.tags({f"serves.{use}": candidate for use, (candidate, _) in trained.verdicts.items()})
     run.document(gates_table(trained.verdicts), "gates.json")
     run.document(trained.assessment.slices, "slices.json")
+    if trained.tiers.distillation:
+        run.metrics({f"labels.{name}": value for name, value in trained.tiers.labels.items()})
+        run.document(distilled.table(trained.tiers.distillation), "distillation.json")
 
 
 def _draw(run: Run, trained: Trained) -> None:
@@ -105,11 +116,32 @@ def _write_files(folder: Path, trained: Trained) -> list[Path]:
     return [folder / name for name in (ETA_FILE, MATRIX_FILE, HEURISTIC_FILE, GOLDEN_FILE, ZONES_FILE)]
 
 
+def _keep_teachers(run: Run, teachers: FoldTeachers, version: int, lineage: Lineage) -> None:
+    """Keep the fold teachers with the run, not with the artifact: what is published holds none."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_teachers(Path(folder), teachers)
+        manifest = TeacherManifest(
+            model=MODEL,
+            version=version,
+            schema_name=TEACHER_SCHEMA.name,
+            schema_hash=TEACHER_SCHEMA.schema_hash(),
+            feature_names=TEACHER_SCHEMA.names,
+            lineage=lineage,
+            folds=tuple(file.name for file in files[: len(teachers.boosters)]),
+            files={file.name: sha256(file.read_bytes()) for file in files},
+        )
+        files.append(Path(folder) / TEACHER_FILE)
+        files[-1].write_bytes(manifest.encode())
+        for file in files:
+            run.file(file, TEACHER_FOLDER)
+
+
 def _lineage(trained: Trained, run_id: str) -> Lineage:
     data = trained.data
+    requests = [data.requests_file] if data.requests_file else []
     return Lineage(
         git_revision=trained.git_revision,
-        data_hashes=hashes([data.trips_file, data.zones_file]),
+        data_hashes={**hashes(requests), **hashes([data.trips_file, data.zones_file])},
         mlflow_run=run_id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         train_span=data.train_span,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from contracts.errors import InvalidInput
 from contracts.schema import Floats
 from pipelines.data import PYHAILING
 from pipelines.pickup_etas import fit_fallback
+from pipelines.version_etas import version_etas
 from serving.dispatch import Batch, Greedy, Straight
 from serving.windows import AdaptiveWindow, FixedWindow
 from simulation.city import City
@@ -29,6 +30,7 @@ from simulation.world import Scenario, World
 HORIZON_S: Final = 90.0
 BASE: Final = "greedy"
 OWN: Final = (BASE, "greedy_pair", "batch_free", "batch_distance", "batch_fallback", "batch_oracle")
+STUDENT, TEACHER = "batch_student", "batch_teacher"  # these need a published version
 COMPARED: Final = (
     "to_assignment_mean_s",
     "pickup_mean_s",
@@ -50,6 +52,7 @@ def simulate(
     supplies: Sequence[float] = (0.8, 1.0, 1.5, 3.0),
     seeds: Sequence[int] = tuple(range(1, 11)),
     scenario: Scenario | None = None,
+    version: int | None = None,
     etas: Sources | None = None,
     pictures: Path | None = None,
     progress: bool = False,
@@ -58,11 +61,12 @@ def simulate(
 
     Args:
         home: TANDEM_HOME; the city's wheel is kept in `cache` below it.
-        policies: of `OWN`, and `batch_NAME` for each of `etas`; greedy is always run, as the base.
+        policies: of `OWN`, the student's and the teacher's, and `batch_NAME` for each of `etas`; greedy always runs.
         supplies: the supply ratios; what `scenario.seats` fixes needs only one.
         seeds: two or more give intervals.
         scenario: hours, scale and the like; the plan's where None.
-        etas: further sources of pickup ETAs, such as the student and the teacher.
+        version: a published version, whose times the student's policy takes.
+        etas: further sources of pickup times by name.
         pictures: a folder for maps of each policy's waits at each supply, on the first seed.
         progress: whether to draw a progress bar on stderr.
 
@@ -71,20 +75,20 @@ def simulate(
         matching took on this machine, and at a supply of 1 whether what was asked for is met.
 
     Raises:
-        InvalidInput: no seed, or a policy that is not known.
+        InvalidInput: no seed, a policy that is not known, or one that needs a version where none is named.
+        NotFound: no such version, or no feature tables for it.
         Unavailable: the wheel with the city can't be fetched.
 
     """
     scenario, etas = scenario or Scenario(), etas or {}
-    known = [*OWN, *(f"batch_{name}" for name in etas)]
-    if unknown := [name for name in policies if name not in known]:
-        raise InvalidInput("policies", f"{unknown[0]!r}, expected some of {', '.join(known)}")
-    if not seeds or not supplies:
-        raise InvalidInput("seeds" if not seeds else "supplies", "none, expected at least one")
-    names = [BASE, *(name for name in policies if name != BASE)]
+    _check(policies, supplies, seeds, version, etas)
+    names = [BASE, *(name for name in dict.fromkeys(policies) if name != BASE)]
     city = City.from_wheel(fetch_wheel(*PYHAILING, cache=home / "cache"))
     if "batch_fallback" in names:
         etas = {**etas, "fallback": fit_fallback(city)}
+    of_day: Callable[[World], Sources] = _nothing_more
+    if version is not None and {STUDENT, TEACHER} & set(names):
+        of_day = version_etas(home, city, version, teacher=TEACHER in names)
     result: dict[str, Any] = {"city": _describe(scenario, seeds), "supply": {}}
     with tqdm(total=len(supplies) * len(seeds) * len(names), disable=not progress, file=sys.stderr) as bar:
         for supply in supplies:
@@ -93,9 +97,10 @@ def simulate(
             waits: dict[str, Floats] = {}
             for seed in seeds:
                 world = World.draw(city, at_supply, seed)
+                known_then = {**etas, **of_day(world)}
                 for name in names:
                     bar.set_description(f"supply {supply:g}, seed {seed}, {name}")
-                    log = _run(world, policy(name, world, etas), bar)
+                    log = _run(world, policy(name, world, known_then), bar)
                     figures = outcomes(world.requests, log, world.counted)
                     runs[name].append({"drivers": float(world.seats), **figures, **compute(log)})
                     if seed == seeds[0]:
@@ -105,6 +110,47 @@ def simulate(
                 pictures.mkdir(parents=True, exist_ok=True)
                 draw_waits(pictures / f"waits-{supply:g}.png", city.zones, waits, f"supply {supply:g}")
     return result
+
+
+def _check(
+    policies: Sequence[str], supplies: Sequence[float], seeds: Sequence[int], version: int | None, etas: Sources
+) -> None:
+    known = [*OWN, STUDENT, TEACHER, *(f"batch_{name}" for name in etas)]
+    if unknown := [name for name in policies if name not in known]:
+        raise InvalidInput("policies", f"{unknown[0]!r}, expected some of {', '.join(known)}")
+    if not seeds or not supplies:
+        raise InvalidInput("seeds" if not seeds else "supplies", "none, expected at least one")
+    lacking = [name for name in policies if name in (STUDENT, TEACHER) and name.removeprefix("batch_") not in etas]
+    if version is None and lacking:
+        raise InvalidInput("version", f"none, and {lacking[0]} takes the times of a published one (--version)")
+
+
+def dispatch(
+    home: Path,
+    *,
+    policies: Sequence[str] | None,
+    supplies: Sequence[float],
+    seeds: Sequence[int],
+    scale: float,
+    weekday: int,
+    hours: tuple[float, float],
+    drivers: int,
+    version: int | None,
+    pictures: Path | None,
+    progress: bool,
+) -> dict[str, Any]:
+    """`tandem simulate dispatch`: `simulate` by the words of the command line, with the policies that it implies."""
+    implied = (*OWN, *((STUDENT,) if version is not None else ()))
+    return simulate(
+        home,
+        policies=implied if policies is None else policies,
+        supplies=supplies[:1] if drivers else supplies,
+        seeds=seeds,
+        scenario=Scenario(scale=scale, weekday=weekday, hours=hours, seats=drivers),
+        version=version,
+        pictures=pictures,
+        progress=progress,
+    )
 
 
 def policy(name: str, world: World, etas: Sources) -> Policy:
@@ -118,6 +164,10 @@ def policy(name: str, world: World, etas: Sources) -> Policy:
     own: dict[str, EtaSource] = {"distance": Straight(), "oracle": Oracle(world.travel, world.scenario.midnight)}
     eta = {**own, **etas}[name.removeprefix("batch_")]
     return Policy(name, Batch(eta), AdaptiveWindow, HORIZON_S)
+
+
+def _nothing_more(_: World) -> Sources:
+    return {}
 
 
 def _run(world: World, policy: Policy, bar: Any) -> Log:

@@ -179,6 +179,8 @@ def _components(settings: Settings, stack: Stack, valkey: EmbeddedValkey | None)
     components.append(Component("serve", command, environ, stop_s=settings.drain_s + _RAY_STOP_S))
     compaction = [sys.executable, "-m", "pipelines.predictions", "--home", str(stack.home), "--follow"]
     components.append(Component("predictions", compaction, environ, stop_s=2.0))
+    components.append(Component("stream", [sys.executable, "-m", "pipelines.stream"], environ, stop_s=5.0))
+    components.append(Component("rollouts", [sys.executable, "-m", "pipelines.controller"], environ, stop_s=10.0))
     return components
 
 

@@ -1,7 +1,7 @@
-"""Trips that ended, as they come, into the live views: read, add to cells, write rows, tell the caches, commit.
+"""The stack's followers of events, until told to end.
 
-Every effect may be repeated: cells know their trips, rows win by event time, so a consumer that is killed anywhere
-loses nothing and doubles nothing. Any number may share the group.
+Trips that ended go to the live features, drivers' moves to their positions, what waits in the outbox to the broker, and
+the prediction log to its topic. Any number may run, on any machine: they share a group, and effects may be repeated.
 """
 
 from __future__ import annotations
@@ -12,246 +12,231 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, TypeVar
 
-import numpy as np
-
-from adapters.invalidations import invalidations_stream, publish_invalidations
-from adapters.kafka_stream import KafkaStream
+from adapters.driver_positions import DriverPositionWriter
+from adapters.invalidations import invalidations_stream
 from adapters.online_store import RedisOnlineStore
-from adapters.online_writer import RedisOnlineWriter, Upsert
+from adapters.online_writer import RedisOnlineWriter
 from adapters.redis_pipe import RedisPipe
-from adapters.redis_stream import RedisStream
-from adapters.streams import Message, Stream, Subscription
-from adapters.tables import read_zones
+from adapters.redis_stream import RedisStream, RedisStreamPolicy
+from adapters.state import State
+from adapters.streams import Stream
+from adapters.trip_log import TripLog
+from adapters.trip_log_files import logged_hours
 from adapters.window_cells import RedisWindowCells
-from contracts.clock import Clock, SystemClock
-from contracts.distance import haversine_m
+from contracts.clock import SystemClock
 from contracts.errors import InvalidInput, TandemError, Unavailable
-from contracts.events import TRIPS_ENDED, TripEnded, decode_event
-from contracts.features import LIVE_VIEWS, VIEWS
-from contracts.trips import CITY
-from contracts.zones import Zones
-from feature_repo.live import GRID_US, KEPT_US, LONGEST_US, Addition, additions, grid_before, live_row
-from feature_repo.trip_values import log_ratios, window_values
-from feature_repo.windows import MICRO
+from contracts.events import DRIVERS_MOVED, TRIPS_ENDED
+from contracts.features import VIEWS
+from contracts.messages import Outcome
+from contracts.prediction_events import PREDICTIONS
+from pipelines.chores import Asked, Chore, Hourly
+from pipelines.driver_moves import DriverMoves, Locate
+from pipelines.followers import Follower, follow, run_all
 from pipelines.layout import Layout
+from pipelines.live_features import LiveFeatures, Outside
+from pipelines.outbox_sender import OutboxSender
+from pipelines.prediction_topic import PredictionTopic
+from pipelines.statistics_there import StatisticsThere
+from pipelines.stream_metrics import COMPONENT, families
+from pipelines.trip_outcomes import GROUP as OUTCOMES
+from pipelines.trip_outcomes import TripOutcomes
 from pipelines.trip_references import References
+from pipelines.zone_points import ZoneRows, read_zone_rows, served_zones
+from serving.component_metrics import write_component
+from serving.places import Locator
+from serving.request_ids import RequestIds
 from serving.settings import Settings, load_settings
 
 GROUP: Final = "features"
+_SUBSCRIPTIONS: Final = ((TRIPS_ENDED, GROUP), (DRIVERS_MOVED, GROUP), (TRIPS_ENDED, OUTCOMES))
+_SOCKETS: Final = "TANDEM_SOCKETS"  # the folder where the stack's processes meet, from the supervisor
 _LOG: Final = logging.getLogger(__name__)
-_MOST: Final = 1000  # messages a batch
-_REWRITE: Final = 6  # ticks after which rows are written that did not change: the store may have lost them
-_AGES: Final = 100_000
-_REPORT_S: Final = 60.0
-_Key = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What the stream works on."""
-
-    trips: Subscription
-    cells: RedisWindowCells
-    references: References
-    writer: RedisOnlineWriter
-    invalidations: Stream
-
-
-class LiveFeatures:
-    """Takes trips to the live views, a step at a time. Its counts and ages (seconds) are for people and metrics."""
-
-    def __init__(self, outside: Outside, zones: Zones, clock: Clock, *, future_s: float = 60.0) -> None:
-        self._outside, self._zones, self._clock = outside, zones, clock
-        self._future_s = future_s
-        self._views = {view.entity: view.name for view in VIEWS if view.name in LIVE_VIEWS}
-        self._keys: tuple[_Key, ...] = (("city", CITY), *(("zone", zone) for zone in zones.ids))
-        self._begun: list[Message] = []  # polled, and not committed
-        self._late: set[_Key] = set()  # keys whose rows lack what came after their grid time
-        self._untold: dict[_Key, None] = {}  # written, and no cache told
-        self._unseen: deque[int] = deque(maxlen=_AGES)  # when trips ended that the next grid time shows
-        self._shown: list[int] = []  # when trips ended that this step's rows show
-        self._written: dict[_Key, tuple[int, int]] = {}
-        self._tick_us, self._ticks = 0, 0
-        self.counts: Counter[str] = Counter()
-        self.ages_s: deque[float] = deque(maxlen=_AGES)
-
-    def step(self, timeout_s: float) -> int:
-        """Work on one batch, or what is due without one; returns how many messages were done.
-
-        Raises Unavailable; the next step then goes on with the same batch.
-        """
-        outside = self._outside
-        self._begun = self._begun or outside.trips.poll(_MOST, timeout_s)
-        now_us = round(self._clock.now() * MICRO)
-        trips = self._read(now_us)
-        self._add(trips, now_us)
-        self._refresh(now_us)
-        outside.trips.commit()
-        done, self._begun = len(self._begun), []
-        self.counts["committed"] += done
-        return done
-
-    def report(self) -> dict[str, Any]:
-        """Counts, lag, and the seconds from a trip's end to its rows."""
-        ages = np.array(self.ages_s)
-        quantiles = np.quantile(ages, [0.5, 0.99, 1.0]).round(3).tolist() if len(ages) else [None] * 3
-        freshness = dict(zip(("p50", "p99", "max"), quantiles, strict=True))
-        return {**self.counts, "lag": self._outside.trips.lag(), "freshness_s": freshness}
-
-    def _read(self, now_us: int) -> list[TripEnded]:
-        """The batch's trips; what is none goes to the dead letters, once."""
-        batch = self._begun
-        trips: list[TripEnded] = []
-        good: list[Message] = []
-        for i, message in enumerate(batch):
-            try:
-                trip = decode_event(message.payload, TripEnded)
-                self._check(trip, now_us)
-            except InvalidInput as error:
-                self._begun = good + batch[i:]  # should this letter fail, those before it are not written again
-                self._outside.trips.dead_letter(message, str(error))
-                self.counts["dead_letters"] += 1
-                continue
-            trips.append(trip)
-            good.append(message)
-        self._begun = good
-        return trips
-
-    def _check(self, trip: TripEnded, now_us: int) -> None:
-        for field, zone in (("pickup_zone", trip.pickup_zone), ("dropoff_zone", trip.dropoff_zone)):
-            if zone not in self._zones.index:
-                raise InvalidInput(field, f"is {zone!r}, must be one of the city's {len(self._zones.ids)} zones")
-        ahead_s = (_micros(trip) - now_us) / MICRO
-        if ahead_s > self._future_s:
-            raise InvalidInput("dropoff_at", f"is {ahead_s:.1f} s in the future, must be at most {self._future_s:g} s")
-
-    def _add(self, trips: Sequence[TripEnded], now_us: int) -> None:
-        oldest_us = grid_before(now_us) - LONGEST_US
-        timely = [trip for trip in trips if -(-_micros(trip) // GRID_US) * GRID_US > oldest_us]
-        if not timely:
-            self.counts["too_late"] += len(trips)
-            return
-        events = self._additions(timely)
-        new = self._outside.cells.add(events)
-        self.counts["too_late"] += len(trips) - len(timely)
-        self.counts["additions"] += new
-        self.counts["repeated_additions"] += len(events) - new
-        self._late |= {(event.entity, event.key) for event in events if event.cell_us <= grid_before(now_us)}
-        for trip in timely:
-            ended_us = _micros(trip)
-            (self._shown if ended_us <= grid_before(now_us) else self._unseen).append(ended_us)
-
-    def _additions(self, trips: Sequence[TripEnded]) -> list[Addition]:
-        zones = self._zones
-        names = [trip.pickup_zone for trip in trips], [trip.dropoff_zone for trip in trips]
-        pickup, dropoff = map(zones.positions, names)
-        distance_m = haversine_m(zones.lat[pickup], zones.lon[pickup], zones.lat[dropoff], zones.lon[dropoff])
-        duration_s = np.array([trip.duration_s for trip in trips])
-        ratios = log_ratios(duration_s, self._outside.references.of(*names, distance_m))
-        ended_us = np.array([_micros(trip) for trip in trips], dtype=np.int64)
-        values = window_values(ratios, distance_m, duration_s)
-        ids = [trip.trip_id for trip in trips]
-        return additions(ids, ended_us, pickup, dropoff, values=values, zones=zones)
-
-    def _refresh(self, now_us: int) -> None:
-        """Write the rows that changed: all keys' at each grid time, in between those of trips that came after it."""
-        grid_us = grid_before(now_us)
-        tick = grid_us > self._tick_us
-        if tick and self._ticks % _REWRITE == 0:
-            self._written.clear()
-        keys = self._keys if tick else tuple(self._late)
-        if keys:
-            self._write(keys, now_us)
-        self._tell()
-        self._late.clear()
-        if tick:
-            self._tick_us, self._ticks = grid_us, self._ticks + 1
-            self._shown += [ended for ended in self._unseen if ended <= grid_us]
-            self._unseen = deque((ended for ended in self._unseen if ended > grid_us), maxlen=_AGES)
-        visible = self._clock.now()
-        self.ages_s.extend(visible - ended / MICRO for ended in self._shown)
-        self._shown.clear()
-
-    def _write(self, keys: Sequence[_Key], now_us: int) -> None:
-        rows: list[tuple[_Key, Upsert]] = []
-        gone: list[tuple[str, str, int]] = []
-        for key, cells in zip(keys, self._outside.cells.read(keys), strict=True):
-            row = live_row(cells, now_us)
-            if row is not None and self._written.get(key) != (row.event_us, row.trips):
-                rows.append((key, Upsert(self._views[key[0]], key[1], row.event_us, row.values, row.trips)))
-            gone += [(*key, cell) for cell in cells if cell <= now_us - KEPT_US]
-        outcomes = self._outside.writer.upsert([row for _, row in rows], now_us / MICRO)
-        for (key, sent), outcome in zip(rows, outcomes, strict=True):
-            self.counts[f"rows_{outcome}"] += 1
-            self._written[key] = (sent.event_us, sent.rank)
-            if outcome == "written":
-                self._untold[key] = None
-        if gone:
-            self._outside.cells.drop(gone)
-
-    def _tell(self) -> None:
-        self.counts["invalidated"] += publish_invalidations(self._outside.invalidations, self._untold)
-        self._untold.clear()
-
-
-def follow(features: LiveFeatures, stop: threading.Event, clock: Clock, *, retry_s: float = 0.5) -> None:
-    """Step until told to stop; what is unavailable is tried again, and the counts are logged each minute."""
-    reported = clock.monotonic()
-    while not stop.is_set():
-        try:
-            features.step(0.2)
-            if clock.monotonic() - reported >= _REPORT_S:
-                _LOG.info("%s", json.dumps(features.report()))
-                reported = clock.monotonic()
-        except Unavailable as error:
-            features.counts["unavailable"] += 1
-            _LOG.warning("%s", error)
-            stop.wait(retry_s)
+_LOOK_S: Final = 1.0
+_LOOKS_A_REPORT: Final = 5
+_LOOKS_A_LINE: Final = 60  # in the log
+_RETRY_S: Final = 0.5
+_NICENESS: Final = 5  # answering comes first
+_IDLE_NICENESS: Final = 19  # and what nobody waits for last
+T = TypeVar("T")
 
 
 def main() -> int:
     """Follow the stream that the environment names, until told to end; returns 1 for what it can't start without."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.nice(_NICENESS)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     try:
-        _run(load_settings(os.environ), stop)
+        return 0 if _run(load_settings(os.environ), stop) else 1
     except TandemError as error:
         _LOG.error("%s", error)
         return 1
-    return 0
 
 
-def _run(settings: Settings, stop: threading.Event) -> None:
-    url = settings.redis_url
-    if not url:
+def _run(settings: Settings, stop: threading.Event) -> bool:
+    if not settings.redis_url:
         raise InvalidInput(
             "TANDEM_REDIS_URL", "is empty, must be the online store's; the stack tells it its components"
         )
-    zones, clock = read_zones(Layout(settings.home).zones), SystemClock()
-    stream: Stream = KafkaStream(settings.kafka_bootstrap) if settings.kafka_bootstrap else RedisStream(url)
+    refill = Asked()
+    trips = Layout(settings.home).counted_trips
+    chores = [
+        Chore("pipelines.refill", refill),
+        Chore("pipelines.live_history", Hourly(lambda: bool(logged_hours(trips)), began=time.time())),
+    ]
+    clock, lags = SystemClock(), dict[str, int]()
+    with ExitStack() as closing:
+        followers = _followers(settings, stop, refill.ask, closing)
+        works = [lambda one=one: _follow(one, stop, lags) for one in followers]
+        for chore in chores:
+            closing.callback(chore.stop)
+        looks = _Looks(followers, lags, chores, clock)
+        return run_all(works, stop, looks, every_s=_LOOK_S)
+
+
+def _follow(one: Follower, stop: threading.Event, lags: dict[str, int]) -> None:
+    if isinstance(one, PredictionTopic):  # on Linux a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _IDLE_NICENESS)
+    follow(one, stop, SystemClock(), lags)
+
+
+def _followers(
+    settings: Settings, stop: threading.Event, ask: Callable[[], None], closing: ExitStack
+) -> Sequence[Follower]:
+    """All of them, on connections of their own; none where it is told to end before the server answers."""
+    url, layout, rows = settings.redis_url, Layout(settings.home), read_zone_rows(served_zones(settings.home))
+    clock, future_s = SystemClock(), settings.future_skew_s
+    stream = _stream(settings)
+    closing.callback(stream.close)
+    subscriptions = _when_there(lambda: [stream.subscribe(*one) for one in _SUBSCRIPTIONS], stop)
+    if subscriptions is None:
+        return []
+    for one in subscriptions:
+        closing.callback(one.close)
+    trips, moves, ended = subscriptions
+    kept = _KeptOutcomes(settings.state)
+    closing.callback(kept.close)
+    writer, log = RedisOnlineWriter(url, VIEWS, future_s=future_s), TripLog(layout.counted_trips, clock)
+    closing.callback(log.close)
     outside = Outside(
-        trips=stream.subscribe(TRIPS_ENDED, GROUP),
+        trips=trips,
         cells=RedisWindowCells(url),
         references=References(RedisOnlineStore(RedisPipe(url), VIEWS)),
-        writer=RedisOnlineWriter(url, VIEWS, future_s=settings.future_skew_s),
+        writer=writer,
         invalidations=invalidations_stream(url),
+        log=log,
+        erased=ask,
+        filled=StatisticsThere(layout.features, writer, ask, clock),
     )
-    try:
-        follow(LiveFeatures(outside, zones, clock, future_s=settings.future_skew_s), stop, clock)
-    finally:
-        outside.trips.close()
-        stream.close()
+    features = LiveFeatures(outside, rows.zones(), clock, future_s=future_s)
+    followers: list[Follower] = [
+        features,
+        DriverMoves(moves, DriverPositionWriter(url), _locator(rows), clock, future_s=future_s),
+        TripOutcomes(ended, kept.add, kept.issued, clock, check=features.check),
+        OutboxSender(layout.outbox, stream, clock, time.sleep),
+    ]
+    return [*followers, _predictions(settings, stream, closing)]
 
 
-def _micros(trip: TripEnded) -> int:
-    return round(trip.dropoff_at.timestamp() * MICRO)
+def _predictions(settings: Settings, stream: Stream, closing: ExitStack) -> PredictionTopic:
+    folder, clock = Layout(settings.home).predictions, SystemClock()
+    if settings.kafka_bootstrap:
+        return PredictionTopic(folder, stream, lambda: True, clock, time.sleep)
+    bounded = RedisStream(settings.redis_url, RedisStreamPolicy(max_len=settings.predictions_topic_len))
+    closing.callback(bounded.close)
+    return PredictionTopic(folder, bounded, lambda: bounded.wanted(PREDICTIONS), clock, time.sleep)
+
+
+def _stream(settings: Settings) -> Stream:
+    if not settings.kafka_bootstrap:
+        return RedisStream(settings.redis_url)
+    from adapters.kafka_stream import KafkaStream  # noqa: PLC0415 - librdkafka is for who has a broker
+
+    return KafkaStream(settings.kafka_bootstrap)
+
+
+def _locator(rows: ZoneRows) -> Locate:
+    locator = Locator(rows.zones(), rows.polygons)
+
+    def locate(lat: float, lon: float) -> str:
+        zone = locator.locate(lat, lon)
+        return "" if zone is None else rows.ids[zone]
+
+    return locate
+
+
+def _when_there(make: Callable[[], T], stop: threading.Event) -> T | None:
+    """Try until the server answers; None where told to end before."""
+    while not stop.is_set():
+        try:
+            return make()
+        except Unavailable as error:
+            _LOG.warning("%s", error)
+            stop.wait(_RETRY_S)
+    return None
+
+
+class _KeptOutcomes:
+    """The state database, opened with the first outcome: one that is away holds up nobody else."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._state: State | None = None
+        self._ids: RequestIds | None = None
+
+    def issued(self, request_id: str) -> bool:
+        """Whether a request id is one of ours. Raises Unavailable."""
+        if self._ids is None:
+            self._ids = RequestIds(self._opened().secret("request_ids"))
+        return self._ids.issued(request_id)
+
+    def add(self, outcomes: Sequence[Outcome], received_at: float) -> int:
+        """Keep outcomes; returns how many were new. Raises Unavailable."""
+        return self._opened().add_outcomes(outcomes, received_at)
+
+    def close(self) -> None:
+        """Let the database go."""
+        if self._state:
+            self._state.close()
+
+    def _opened(self) -> State:
+        self._state = self._state or State(self._url)
+        return self._state
+
+
+class _Looks:
+    """Once a second: chores that are due, now and then the metrics for the replicas, and a line in the log."""
+
+    def __init__(
+        self, followers: Sequence[Follower], lags: dict[str, int], chores: Sequence[Chore], clock: SystemClock
+    ) -> None:
+        self._followers, self._lags, self._chores, self._clock = followers, lags, chores, clock
+        self._folder = os.environ.get(_SOCKETS)
+        self._looks = 0
+
+    def __call__(self) -> None:
+        now = self._clock.now()
+        for chore in self._chores:
+            chore.look(now)
+        if self._folder and self._looks % _LOOKS_A_REPORT == 0:
+            try:
+                write_component(Path(self._folder), COMPONENT, families(self._followers, self._lags, now))
+            except OSError as error:  # a full disk is no reason to stop following
+                _LOG.warning("no metrics: %s", error)
+        self._looks += 1
+        if self._looks % _LOOKS_A_LINE == 0:
+            told = {
+                one.topic: {**one.counts, "lag": self._lags.get(one.topic), "visible_s": one.ages.quantiles()}
+                for one in self._followers
+            }
+            _LOG.info("%s", json.dumps(told))
 
 
 if __name__ == "__main__":

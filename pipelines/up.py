@@ -25,6 +25,7 @@ from contracts.routes import RouteTable
 from pipelines.ask import answers, one_eta
 from pipelines.layout import MODEL, Layout
 from pipelines.stack import Stack, alone, private_folder
+from pipelines.stream_metrics import stream_status
 from pipelines.supervisor import log_path, members, sweep
 from serving.front import ready_replicas
 from serving.settings import PREFIX, Settings
@@ -33,6 +34,9 @@ _READY_S: Final = 180.0
 _DOWN_S: Final = 60.0
 _TRIES: Final = 2  # starts of Serve that may fail before `up` gives up: the same artifact fails the same way
 _LOOK_S: Final = 0.2
+
+# A fresh machine is to answer soon: the teachers and a second fit of every student would double the time to train.
+FIRST_VERSION: Final = {"distill.folds": 0}
 
 
 class PortTaken(TandemError):
@@ -127,6 +131,7 @@ def status(home: Path) -> dict[str, Any]:
         "url": record.get("url", settings.url),
         "docs": f"{settings.url}/docs",
         "log": str(log_path(stack.run)),
+        "stream": stream_status(stack.sockets, time.time()) if supervisor else {},
         "components": rows,
     }
 
@@ -139,7 +144,7 @@ def _prepare(home: Path, settings: Settings, *, progress: bool) -> None:
             _say(progress, "drawing sample trips")
             _pipeline("data").sample(home, progress=progress)
         _say(progress, "training both tiers")
-        version = _pipeline("train").train(home, progress=progress)["version"]
+        version = _pipeline("train").train(home, params=FIRST_VERSION, progress=progress)["version"]
         _say(progress, f"publishing {MODEL}@{version}")
         _pipeline("publish").publish(home, version)
     state = State(settings.state)
@@ -256,7 +261,14 @@ def _route(settings: Settings) -> str:
         table = _routes(settings)
     except NotFound:
         return ""
-    return f"champion {MODEL}@{table.champion}, generation {table.generation}"
+    words = [f"champion {MODEL}@{table.champion}"]
+    if table.candidate:
+        words.append(f"canary {MODEL}@{table.candidate} at {table.candidate_percent:g} %")
+    if table.shadow:
+        words.append(f"shadow {MODEL}@{table.shadow}")
+    if table.fallback_only:
+        words.append("switched off by a flag")
+    return ", ".join([*words, f"generation {table.generation}"])
 
 
 def _routes(settings: Settings) -> RouteTable:

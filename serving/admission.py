@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from contracts.errors import TandemError
+
 LONG_WINDOW = 600  # samples of the long-term latency average
 WARMUP = 10
 QUEUE = 4.0
@@ -21,6 +23,15 @@ class Refusal(enum.StrEnum):
 
     LIMIT = "concurrency_limit"
     DEADLINE = "deadline_unreachable"
+
+
+class Overloaded(TandemError):
+    """Work that has a queue of its own was turned away; `retry_after_s` says when to come again."""
+
+    def __init__(self, refusal: Refusal, retry_after_s: int) -> None:
+        super().__init__(f"overloaded ({refusal}); try again later")
+        self.refusal = refusal
+        self.retry_after_s = retry_after_s
 
 
 def gradient2(

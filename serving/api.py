@@ -7,16 +7,15 @@ returns its answer at once where it can, and something to await where it has to 
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 
-from contracts.errors import InvalidInput, NotFound, TandemError, Unavailable
+from contracts.errors import InvalidInput, Unavailable
 from contracts.messages import (
     EtaRequest,
     EtaResponse,
@@ -25,18 +24,19 @@ from contracts.messages import (
 )
 from serving import inference_http
 from serving.admission import PATIENCE, Admission, Refusal
+from serving.answers import failed, guarded, other_method
+from serving.arm_override import ARM_HEADER, ArmOverride
 from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.docs_page import DOCS_HTML, INDEX_HTML
 from serving.exchange import JSON, Answer, Request
 from serving.exposition import LOCAL_PATH
 from serving.inference import InferenceService
-from serving.intake import BINARY, check_type, deadline, json_size
+from serving.intake import BINARY, BINARY_HEADER, check_type, deadline, decoded, json_size
 from serving.openapi import openapi_document
 from serving.problems import PROBLEM_JSON, Refused, decode_error, encode_problem
 from serving.telemetry import Telemetry
 
-T = TypeVar("T")
 Exposition = Callable[[], Awaitable[tuple[bytes, bytes]]]
 """Gives Prometheus' text and its content type."""
 Handler = Callable[[Request, Call], Answer | Awaitable[Answer]]
@@ -46,7 +46,6 @@ _MODEL_ROUTES: Final = 64  # a caller may make up any number
 _HTML: Final = b"text/html; charset=utf-8"
 # Encoded beforehand: under overload most answers are these, and what they cost is taken from the others.
 _REFUSALS: Final = {refusal: encode_problem(429, f"overloaded ({refusal}); try again later") for refusal in Refusal}
-_LOG: Final = logging.getLogger(__name__)
 
 
 class Estimator(Protocol):
@@ -82,6 +81,7 @@ class Api:
         *,
         queue_s: float,
         exposition: Exposition | None = None,
+        more: Mapping[str, tuple[str, Handler]] | None = None,
     ) -> None:
         self._estimator = estimator
         self._outcomes = outcomes
@@ -95,6 +95,7 @@ class Api:
         self._encode = msgspec.json.Encoder().encode
         self._openapi = msgspec.json.encode(openapi_document())
         self.draining = False
+        self.override = ArmOverride(lambda _token: None)  # nobody's, until somebody knows tokens
         self._model_routes: dict[str, tuple[str, Handler]] = {}  # paths that were matched once
         server = inference_http.server_metadata(version("tandem"))
         self._routes: dict[str, tuple[str, Handler]] = {
@@ -110,6 +111,7 @@ class Api:
             "/openapi.json": ("GET", self._static(self._openapi, JSON)),
             "/docs": ("GET", self._static(DOCS_HTML, _HTML)),
             "/": ("GET", self._static(INDEX_HTML, _HTML)),
+            **(more or {}),  # by path: the method and who answers
         }
 
     def arrived(self, request: Request) -> Answer | None:
@@ -130,8 +132,8 @@ class Api:
         try:
             answer = self._dispatch(request, call)
         except Exception as error:  # noqa: BLE001 - the last line of defence
-            return _failed(request, error)
-        return answer if isinstance(answer, Answer) else _guarded(request, answer)
+            return failed(request, error)
+        return answer if isinstance(answer, Answer) else guarded(request, answer)
 
     def answered(self, request: Request, answer: Answer) -> None:
         """Give the place back and count; a request that never had its turn held nothing up."""
@@ -149,7 +151,7 @@ class Api:
         method = request.method
         allowed, handler = self._route(request.path)
         if method != allowed and not (allowed == "GET" and method == "HEAD"):
-            return _other_method(method, allowed)
+            return other_method(method, allowed)
         call.deadline = deadline(request)
         if call.left_s() <= 0:
             return self._refuse(Refusal.DEADLINE)
@@ -182,7 +184,9 @@ class Api:
 
     def _eta(self, request: Request, call: Call) -> Answer | Awaitable[Answer]:
         check_type(request)
-        answer = self._estimator.estimate(self._decode(self._eta_decoder, request.body), call)
+        if call.override is None and request.header(ARM_HEADER) is not None:
+            return self.override.then(self._eta, request, call)
+        answer = self._estimator.estimate(decoded(self._eta_decoder, request.body), call)
         if isinstance(answer, EtaResponse):
             return self._estimated(answer, call)
         return self._awaited(answer, call)
@@ -196,7 +200,9 @@ class Api:
 
     def _infer(self, name: str, number: str) -> Handler:
         def infer(request: Request, call: Call) -> Answer | Awaitable[Answer]:
-            model = self._inference.model(name, number)
+            if call.override is None and request.header(ARM_HEADER) is not None:
+                return self.override.then(infer, request, call)
+            model = self._inference.model(name, number, arm=call.override)
             check_type(request, binary=True)
             try:
                 asked = inference_http.read(request.body, json_size(request))
@@ -222,7 +228,7 @@ class Api:
         answer, size = inference_http.write(model, asked, outputs)
         if size < 0:
             return Answer(200, answer)
-        return Answer(200, answer, BINARY, ((inference_http.BINARY_HEADER, b"%d" % size),))
+        return Answer(200, answer, BINARY, ((BINARY_HEADER, b"%d" % size),))
 
     def _model(self, name: str, number: str) -> Handler:
         return lambda _request, _call: Answer(200, inference_http.model_metadata(self._inference, name, number))
@@ -236,7 +242,7 @@ class Api:
 
     async def _record(self, request: Request, call: Call) -> Answer:
         check_type(request)
-        outcomes = self._decode(self._outcomes_decoder, request.body)
+        outcomes = decoded(self._outcomes_decoder, request.body)
         return Answer(200, self._encode(await self._outcomes.record(outcomes, call)))
 
     def _health(self, _request: Request, _call: Call) -> Answer:
@@ -259,53 +265,3 @@ class Api:
     def _static(body: bytes, content_type: bytes) -> Handler:
         answer = Answer(200, body, content_type)
         return lambda _request, _call: answer
-
-    @staticmethod
-    def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise decode_error(error, body) from None
-
-
-async def _guarded(request: Request, answer: Awaitable[Answer]) -> Answer:
-    try:
-        return await answer
-    except Exception as error:  # noqa: BLE001 - the last line of defence
-        return _failed(request, error)
-
-
-def _failed(request: Request, error: Exception) -> Answer:
-    if isinstance(error, Refused | TandemError):
-        return _explained(error, open_inference=request.path.startswith("/v2/"))
-    _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _problem(500, "the server failed; its log has the cause")
-
-
-def _explained(error: Refused | TandemError, *, open_inference: bool) -> Answer:
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    field, detail = "", str(error)
-    match error:
-        case Refused():
-            status, headers = error.status, tuple(error.headers)
-        case InvalidInput():
-            status, field, detail = 422 if error.field else 400, error.field, error.message
-        case NotFound():
-            status = 404
-        case Unavailable():
-            status, headers = 503, ((b"retry-after", b"1"),)
-        case _:
-            status = 500
-    return Answer(status, encode_problem(status, detail, field, open_inference=open_inference), PROBLEM_JSON, headers)
-
-
-def _other_method(method: str, allowed: str) -> Answer:
-    names = b"GET, HEAD, OPTIONS" if allowed == "GET" else b"POST, OPTIONS"
-    allow = ((b"allow", names),)
-    if method == "OPTIONS":
-        return Answer(204, b"", headers=allow)
-    return _problem(405, f"method {method[:20]} is not allowed here, only {names.decode()}", headers=allow)
-
-
-def _problem(status: int, detail: str, field: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
-    return Answer(status, encode_problem(status, detail, field), PROBLEM_JSON, headers)

@@ -5,6 +5,7 @@ Leaving a rider unmatched has a price too, so the cheapest answer may leave some
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,11 @@ from contracts.zones import Positions
 DENSE_CELLS: Final = 40_000
 
 
+Solver = Callable[[Positions, Positions, Floats, tuple[int, int]], Positions]
+"""Which of the pairs [n] to make at the least total, by their rows, columns and what they save (below zero); a row may
+stay alone."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Candidate pairs [n] of row numbers, no pair twice, ordered by rider and driver."""
@@ -31,10 +37,25 @@ class Pairs:
         return len(self.rider)
 
 
-def cheapest(pairs: Pairs, cost: Floats, unmatched: float) -> Positions:
+def sparse(row: Positions, column: Positions, saving: Floats, shape: tuple[int, int]) -> Positions:
+    """A `Solver` for many. Each row gets a column of its own to be unmatched in, so a full matching of rows exists."""
+    rows, columns = shape
+    alone = np.arange(rows)
+    # The solver takes no zero for an edge; a constant on every edge changes no decision, since each row has just one.
+    weight = np.concatenate([saving, np.zeros(rows)]) - saving.min() + 1.0
+    graph = csr_array(
+        (weight, (np.concatenate([row, alone]), np.concatenate([column, columns + alone]))),
+        shape=(rows, columns + rows),
+    )
+    _, partner = min_weight_full_bipartite_matching(graph)
+    made: Positions = np.flatnonzero(partner[row] == column)
+    return made
+
+
+def cheapest(pairs: Pairs, cost: Floats, unmatched: float, *, solver: Solver = sparse) -> Positions:
     """Rows of the pairs to make, ascending: minimises their costs plus `unmatched` for each rider in no pair.
 
-    Costs [n] may be negative; a pair that costs `unmatched` or more is never made.
+    Costs [n] may be negative; a pair that costs `unmatched` or more is never made. `solver` is for many.
     """
     worth = np.flatnonzero(cost < unmatched)
     if not len(worth):
@@ -43,7 +64,7 @@ def cheapest(pairs: Pairs, cost: Floats, unmatched: float) -> Positions:
     columns, column = np.unique(pairs.driver[worth], return_inverse=True)
     if len(rows) > len(columns):  # both solvers go through the rows one by one: fewer are sooner done
         (rows, row), (columns, column) = (columns, column), (rows, row)
-    solve = _dense if len(rows) * len(columns) <= DENSE_CELLS else _sparse
+    solve = _dense if len(rows) * len(columns) <= DENSE_CELLS else solver
     # What a pair saves against leaving its rider unmatched: a cell that is no pair then costs nothing.
     made = solve(row, column, cost[worth] - unmatched, (len(rows), len(columns)))
     return np.sort(worth[made])
@@ -56,19 +77,4 @@ def _dense(row: Positions, column: Positions, saving: Floats, shape: tuple[int, 
     pair_of[row, column] = np.arange(len(saving))
     chosen = pair_of[linear_sum_assignment(cells)]
     made: Positions = chosen[chosen >= 0]
-    return made
-
-
-def _sparse(row: Positions, column: Positions, saving: Floats, shape: tuple[int, int]) -> Positions:
-    """Each row gets a column of its own to be unmatched in, so a full matching of the rows exists."""
-    rows, columns = shape
-    alone = np.arange(rows)
-    # The solver takes no zero for an edge; a constant on every edge changes no decision, since each row has just one.
-    weight = np.concatenate([saving, np.zeros(rows)]) - saving.min() + 1.0
-    graph = csr_array(
-        (weight, (np.concatenate([row, alone]), np.concatenate([column, columns + alone]))),
-        shape=(rows, columns + rows),
-    )
-    _, partner = min_weight_full_bipartite_matching(graph)
-    made: Positions = np.flatnonzero(partner[row] == column)
     return made

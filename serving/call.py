@@ -21,6 +21,7 @@ class Call:
     features_s: float = 0.0
     model_s: float = 0.0
     arm: str = "champion"  # who answered: the estimator says so
+    override: str | None = None  # the arm that a tester wants
 
     def left_s(self) -> float:
         """How long there is to answer; infinity without a deadline."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from serving.component_metrics import write_whole
 from serving.metric_cells import Family, Kind, Series
 
 STATES: Final = ("STARTING", "UPDATING", "RECOVERING", "RUNNING", "PENDING_MIGRATION", "STOPPING")
@@ -63,12 +64,12 @@ def serves_own(exposition: str) -> str:
 
 def write_control(folder: Path, families: list[Family]) -> None:
     """Put what the controller says where `read_control` finds it."""
-    _write(folder / _CONTROL, msgspec.json.encode(families))
+    write_whole(folder / _CONTROL, msgspec.json.encode(families))
 
 
 def write_serves_own(folder: Path, text: str) -> None:
     """Put Serve's metrics where `read_serves_own` finds them."""
-    _write(folder / _OWN, text.encode())
+    write_whole(folder / _OWN, text.encode())
 
 
 def read_control(folder: Path) -> list[Family]:
@@ -91,13 +92,6 @@ def forget(folder: Path) -> None:
     """Take away what a former run of Serve left."""
     for name in (_CONTROL, _OWN):
         (folder / name).unlink(missing_ok=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.touch(mode=0o600)
-    partial.write_bytes(content)
-    partial.replace(path)  # whole or not at all
 
 
 def _plain(name: Any) -> Any:

@@ -16,7 +16,7 @@ from contracts.clock import Clock, SystemClock
 from contracts.dispatch import Assignment, Drivers, EtaSource, Patience, Places, Riders, line_km
 from contracts.schema import Floats
 from contracts.zones import Positions
-from serving.assignment import Pairs, cheapest
+from serving.assignment import Pairs, Solver, cheapest, sparse
 
 # So few pairs are all worth an estimate.
 ALL_PAIRS: Final = 400
@@ -64,7 +64,10 @@ class Straight:
 
 @dataclass(frozen=True)
 class Batch:
-    """All riders at once, at the lowest total cost. A pickup over `max_pickup_s` is not offered."""
+    """All riders at once, at the lowest total cost. A pickup over `max_pickup_s` is not offered.
+
+    `solver` is for the many; what it raises comes out.
+    """
 
     eta: EtaSource
     weights: Weights = field(default_factory=Weights)
@@ -72,6 +75,7 @@ class Batch:
     neighbours: int = 20
     max_pickup_s: float = 1800.0
     clock: Clock = field(default_factory=SystemClock)
+    solver: Solver = sparse
 
     def __call__(self, riders: Riders, drivers: Drivers, at: float) -> Assignment:
         """Match at the moment `at` (Unix seconds)."""
@@ -94,7 +98,7 @@ class Batch:
         cost[pickup_s > self.max_pickup_s] = np.inf
         # The most that an offered pair can cost: to be matched late is better than not to be.
         dearest = (self.weights.pickup + self.weights.empty) * self.max_pickup_s + self.weights.cancellation
-        made = cheapest(pairs, cost, unmatched=dearest)
+        made = cheapest(pairs, cost, unmatched=dearest, solver=self.solver)
         matrix_s = answered - asked
         solve_s = self.clock.monotonic() - begin - matrix_s
         return Assignment(pairs.rider[made], pairs.driver[made], pickup_s[made], matrix_s, solve_s)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
@@ -28,13 +27,12 @@ from serving.records import eta_record
 from serving.request_ids import RequestIds
 from serving.routing import Routing
 from serving.running import Outputs, run
+from serving.sanity import sane
 from serving.shadow import Shadows
 from serving.telemetry import Telemetry
 from serving.trips import TripFeatures, resolve
 from serving.work import Work
 
-# Longer than any trip that training has seen; a model that says so is out of its mind.
-MAX_ETA_S: Final = 4 * 3600.0
 _LOG: Final = logging.getLogger(__name__)
 _Mask = npt.NDArray[np.bool_]
 _Source = tuple[Literal["model", "fallback"], str | UnsetType]
@@ -86,8 +84,11 @@ class EtaService:
         """Answer in the order of the trips; raises InvalidInput, or Unavailable before any model is loaded."""
         now = self._clock.now()
         request_id = self._request_ids.issue(now)
-        unit = request.unit if request.unit is not UNSET else request_id
-        route = self._routing.route(unit)
+        if call.override is None:
+            unit = request.unit if request.unit is not UNSET else request_id
+            route = self._routing.route(unit)
+        else:  # without a unit in the log: the split did not choose the arm, so that it is no evidence about it
+            unit, route = "", self._routing.route("", call.override)
         trips = resolve(request.trips, route.model.zones, route.model.locator, now)
         work = Work(route, trips, now, unit, request_id)
         call.arm = route.arm
@@ -109,7 +110,7 @@ class EtaService:
     async def check(self) -> None:
         """Let the champion answer a golden vector; raises Unavailable where it can't."""
         model = self._routing.champion()
-        if not all(_sane(np.array(model.onnx.run(model.probe)))):
+        if not all(sane(np.array(model.onnx.run(model.probe)))):
             raise Unavailable("model", Reason.MODEL_OUTPUT, model.name)
 
     async def _after_reading(self, work: Work, looking: Looking, asked: float, call: Call) -> EtaResponse:
@@ -140,11 +141,11 @@ class EtaService:
 
     def _answered(self, work: Work, outputs: Outputs, call: Call) -> EtaResponse:
         answers = np.array(outputs, dtype=np.float64)
-        sane = _sane(answers)
-        if all(sane):
+        good = sane(answers)
+        if all(good):
             return self._respond(work, answers, None, Reason.MODEL_OUTPUT, call)
-        answers = np.where(sane, answers, self._by_heuristic(work))
-        return self._respond(work, answers, ~np.array(sane), Reason.MODEL_OUTPUT, call)
+        answers = np.where(good, answers, self._by_heuristic(work))
+        return self._respond(work, answers, ~np.array(good), Reason.MODEL_OUTPUT, call)
 
     def _failed(self, work: Work, error: Exception, call: Call) -> EtaResponse:
         if isinstance(error, Unavailable):
@@ -183,9 +184,3 @@ class EtaService:
         self._log(eta_record(work, answers, failed, reason, call))
         self._shadows.offer(work)
         return EtaResponse(work.request_id, etas)
-
-
-def _sane(answers: npt.NDArray[np.floating]) -> list[bool]:
-    """Which of the answers [3, n] may be given; comparisons with NaN are false, so that NaN never may."""
-    of_trips = zip(*answers.tolist(), strict=True)
-    return [0.0 < low <= eta <= high < math.inf and eta <= MAX_ETA_S for eta, low, high in of_trips]

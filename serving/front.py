@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from contracts.messages import MAX_BODY_BYTES
-from serving.listener import grpc_path, socket_path
+from serving.admin_api import PEER
+from serving.listener import admin_path, grpc_path, socket_path
 from serving.placement import front_cpu
 from serving.problems import encode_problem
 from serving.settings import Settings
 
 METRICS_PATH: Final = "/metrics/front"
+ADMIN_PATHS: Final = ("/v1/rollouts", "/v1/flags", "/v1/tokens")
 _METHODS: Final = "GET HEAD POST PUT DELETE PATCH OPTIONS"  # a replica says what each route takes; it parses no others
 _ERRORS: Final = {
     400: "the request is not HTTP",
@@ -34,22 +36,25 @@ def slots(settings: Settings) -> int:
 
 def error_pages() -> dict[str, bytes]:
     """Whole HTTP answers (and the bodies of a 405 and a 413) by file name, for what HAProxy has to say itself."""
-    pages = {}
-    for status, detail in _ERRORS.items():
-        body = encode_problem(status, detail)
-        head = [
-            f"HTTP/1.0 {status} {HTTPStatus(status).phrase}",
-            "content-type: application/problem+json",
-            f"content-length: {len(body)}",
-            "cache-control: no-cache",
-            "connection: close",
-        ]
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            head.append("retry-after: 1")
-        pages[f"{status}.http"] = "\r\n".join([*head, "", ""]).encode() + body
+    pages = {f"{status}.http": _page(status, detail) for status, detail in _ERRORS.items()}
+    pages["admin-503.http"] = _page(503, "the process of the rollouts is not up; `tandem status` tells of it")
     pages["405.json"] = encode_problem(405, f"the method is none of {', '.join(_METHODS.split())}")
     pages["413.json"] = encode_problem(413, f"the body is over the limit, at most {MAX_BODY_BYTES} bytes are read")
     return pages
+
+
+def _page(status: int, detail: str) -> bytes:
+    body = encode_problem(status, detail)
+    head = [
+        f"HTTP/1.0 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        "cache-control: no-cache",
+        "connection: close",
+    ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        head.append("retry-after: 1")
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def ready_replicas(sockets: Path) -> int:
@@ -70,8 +75,9 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
     """The configuration file.
 
     A request is sent once more where its replica died before it said a word: every POST here may be repeated, since an
-    estimate changes nothing and a repeated outcome counts once. One larger than a buffer is not. What HAProxy can't
-    parse as HTTP/1 gets its built-in 400 in HTML: no setting of 2.8 reaches it (HAProxy issue 3032).
+    estimate or a matching changes nothing, a repeated outcome counts once and a ride's id has one answer. One larger
+    than a buffer is not. What HAProxy can't parse as HTTP/1 gets its built-in 400 in HTML: no setting of 2.8 reaches it
+    (HAProxy issue 3032).
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     every = range(slots(settings))
@@ -105,6 +111,7 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         f"  http-request return status 413 content-type application/problem+json {too_large}",
         # What the replicas can't know: connections, retries, what HAProxy answered itself, which replica is up.
         f"  http-request use-service prometheus-exporter if {{ path {METRICS_PATH} }} METH_GET",
+        f"  use_backend admin if {{ path_beg {' '.join(ADMIN_PATHS)} }}",
         "  default_backend replicas",
         "backend replicas",
         "  balance leastconn",
@@ -113,6 +120,12 @@ def haproxy_config(settings: Settings, sockets: Path, pages: Path) -> str:
         "  http-check expect status 200",
         "  default-server check inter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down",
         *(f"  server replica-{i} unix@{socket_path(sockets, i)}" for i in every),
+        "backend admin",
+        f"  errorfile 503 {pages / 'admin-503.http'}",
+        "  retry-on conn-failure",  # what was begun is not begun again
+        "  timeout server 60s",  # the first act of a process waits until MLflow is loaded
+        f"  http-request set-header {PEER.decode()} %[src]",
+        f"  server admin unix@{admin_path(sockets)} maxconn 32",
         "frontend grpc",
         f"  bind {host}:{settings.grpc_port} proto h2",
         "  default_backend grpc-replicas",

@@ -1,23 +1,26 @@
-"""The same use cases over gRPC: Open Inference Protocol V2, `tandem.v1.EtaService` and the standard health service."""
+"""The same use cases over gRPC: Open Inference Protocol V2, `tandem.v1.EtaService` and the standard health service.
+
+`more` brings others, such as `grpc_dispatch`'s; they have a queue of their own.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import grpc
 import msgspec
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
-from contracts.errors import InvalidInput, NotFound, Unavailable
+from contracts.errors import Declined, InvalidInput, NotFound, TandemError, Unavailable
 from contracts.messages import MAX_BODY_BYTES, EtaRequest, EtaResponse
-from serving.admission import PATIENCE, Admission
+from serving.admission import PATIENCE, Admission, Overloaded
 from serving.call import Call
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
 from serving.proto import open_inference_pb2 as oip
@@ -25,8 +28,16 @@ from serving.proto import tandem_pb2 as tandem
 from serving.telemetry import Telemetry
 
 _LOG: Final = logging.getLogger(__name__)
+_CODES: Final[dict[type[TandemError], grpc.StatusCode]] = {
+    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+    Declined: grpc.StatusCode.FAILED_PRECONDITION,
+}
 Rpc = Callable[[Any, Call], Awaitable[Message]]
+Rpcs = Mapping[str, tuple[Rpc, type[Message]]]
 Context = Any  # grpc.aio.ServicerContext
+T = TypeVar("T")
 
 
 class Estimator(Protocol):
@@ -48,12 +59,14 @@ class GrpcApi:
         telemetry: Telemetry,
         *,
         queue_s: float,
+        more: Mapping[str, Rpcs] | None = None,
     ) -> None:
         self._estimator = estimator
         self._inference = inference
         self._admission = admission
         self._telemetry = telemetry
         self._queue_s = queue_s
+        self._more = more or {}
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """Every service, for `grpc.aio.Server.add_generic_rpc_handlers`."""
@@ -69,6 +82,7 @@ class GrpcApi:
             ),
             self._service("tandem.v1.EtaService", Predict=(self._predict, tandem.PredictRequest)),
             self._service("grpc.health.v1.Health", Check=(self._health, health_pb2.HealthCheckRequest)),
+            *(self._service(name, **rpcs) for name, rpcs in self._more.items()),
         ]
 
     async def _predict(self, request: tandem.PredictRequest, call: Call) -> Message:
@@ -121,7 +135,7 @@ class GrpcApi:
         return response
 
     async def _health(self, request: health_pb2.HealthCheckRequest, _call: Call) -> Message:
-        known = ("", "tandem.v1.EtaService", "inference.GRPCInferenceService")
+        known = ("", "tandem.v1.EtaService", "inference.GRPCInferenceService", *self._more)
         if request.service not in known:
             raise NotFound("service", request.service[:80], f"there are {', '.join(known[1:])}")
         kind = health_pb2.HealthCheckResponse
@@ -158,12 +172,11 @@ class GrpcApi:
             code, words = grpc.StatusCode.OK, ""
             try:
                 return await rpc(request, call)
-            except InvalidInput as error:
-                code, words = grpc.StatusCode.INVALID_ARGUMENT, str(error)
-            except NotFound as error:
-                code, words = grpc.StatusCode.NOT_FOUND, str(error)
-            except Unavailable as error:
-                code, words = grpc.StatusCode.UNAVAILABLE, str(error)
+            except Overloaded as error:
+                self._telemetry.turned_away(error.refusal)
+                code, words = grpc.StatusCode.RESOURCE_EXHAUSTED, f"{error}, in {error.retry_after_s} s"
+            except TandemError as error:
+                code, words = _CODES.get(type(error), grpc.StatusCode.INTERNAL), str(error)
             except Exception:  # noqa: BLE001 - the last line of defence: logged, and told as INTERNAL
                 _LOG.exception("%s failed", path)
                 code, words = grpc.StatusCode.INTERNAL, "the server failed; its log has the cause"
@@ -196,10 +209,9 @@ def _serialize(message: Message) -> bytes:
 
 
 def _eta_request(request: tandem.PredictRequest) -> EtaRequest:
-    """Read the message as if it were JSON, so that both transports have one set of rules and words."""
     trips: list[dict[str, Any]] = []
     for trip in request.trips:
-        given: dict[str, Any] = {"pickup": _place(trip.pickup), "dropoff": _place(trip.dropoff)}
+        given: dict[str, Any] = {"pickup": place_of(trip.pickup), "dropoff": place_of(trip.dropoff)}
         if trip.id:
             given["id"] = trip.id
         if trip.HasField("at"):
@@ -212,14 +224,20 @@ def _eta_request(request: tandem.PredictRequest) -> EtaRequest:
     whole: dict[str, Any] = {"trips": trips}
     if request.unit:
         whole["unit"] = request.unit
+    return converted(whole, EtaRequest)
+
+
+def converted(whole: dict[str, Any], kind: type[T]) -> T:
+    """Read a message as if it were JSON, so that both transports have one set of rules and words."""
     try:
-        return msgspec.convert(whole, EtaRequest)
+        return msgspec.convert(whole, kind)
     except msgspec.ValidationError as error:
         words, _, path = str(error).partition(" - at `$.")
         raise InvalidInput(path.rstrip("`"), words) from None
 
 
-def _place(place: tandem.Place) -> dict[str, Any]:
+def place_of(place: tandem.Place) -> dict[str, Any]:
+    """A place as it would stand in JSON."""
     kind = place.WhichOneof("place")
     if kind == "zone":
         return {"zone": place.zone}

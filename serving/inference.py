@@ -58,11 +58,18 @@ class InferenceService:
         self._clock = clock
         self._log = log
 
-    def model(self, name: str, version: str = "") -> LoadedModel:
-        """Return a loaded version, the champion where none is named; raises NotFound or Unavailable."""
+    def model(self, name: str, version: str = "", *, arm: str | None = None) -> LoadedModel:
+        """Return a loaded version or a tester's arm, the champion where none is named.
+
+        Raises NotFound, Unavailable, or InvalidInput where there is no such arm.
+        """
         table = self._routing.table
         if name != table.model:
             raise NotFound("model", name, f"this server has {table.model!r}")
+        if arm is not None:
+            if version:
+                raise InvalidInput("X-Tandem-Arm", f"is {arm[:40]!r}, while the path names version {version[:20]}")
+            return self._routing.route("", arm).model
         if not version:
             return self._routing.champion()
         found = self._routing.loaded().get(version)

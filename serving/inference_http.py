@@ -15,8 +15,8 @@ from contracts.errors import InvalidInput
 from contracts.messages import Id
 from serving.artifacts import LoadedModel
 from serving.inference import DATATYPE, EXTENSIONS, SERVER, InferenceService, Tensor, raw_tensor, tensor
+from serving.intake import BINARY_HEADER
 
-BINARY_HEADER: Final = b"inference-header-content-length"
 Parameters = dict[str, Any]
 Outputs = dict[str, Tensor]
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from contracts.errors import InvalidInput
 from contracts.messages import MAX_BODY_BYTES
 from serving.exchange import JSON, Request
-from serving.inference_http import BINARY_HEADER
-from serving.problems import Refused
+from serving.problems import Refused, decode_error
 
 BINARY: Final = b"application/octet-stream"
+BINARY_HEADER: Final = b"inference-header-content-length"
 MAX_DEADLINE_MS: Final = 60_000
 _MAX_DIGITS: Final = 18
+T = TypeVar("T")
 
 
 def deadline(request: Request) -> float:
@@ -30,6 +33,14 @@ def deadline(request: Request) -> float:
         words = f"is {', '.join(values)[:100]!r}, must be one whole number from 1 to {MAX_DEADLINE_MS}"
         raise InvalidInput("deadline_ms", words)
     return request.arrived + number / 1000
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Read a body; raises InvalidInput with the field, or for broken JSON the byte."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise decode_error(error, body) from None
 
 
 def json_size(request: Request) -> int | None:

@@ -44,6 +44,11 @@ def grpc_path(folder: Path, slot: int) -> Path:
     return folder / f"replica-{slot}-grpc.sock"
 
 
+def admin_path(folder: Path) -> Path:
+    """The socket of the admin API."""
+    return folder / "admin.sock"
+
+
 def claim_slot(folder: Path, slots: int) -> tuple[int, int]:
     """Take the first free slot: its lock's descriptor, to be kept open, and its number. Raises NoFreeSlot."""
     for slot in range(slots):

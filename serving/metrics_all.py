@@ -1,7 +1,8 @@
 """`/metrics` of the whole tier: the replica that is asked asks the others over their sockets.
 
 The front sends each scrape to whichever replica it likes; one replica's own numbers would jump between scrapes. What
-Serve knows comes from files that the process beside its controller writes (see `control_metrics`).
+Serve knows comes from files that the process beside its controller writes (see `control_metrics`), what the stack's
+other processes count from files of theirs (`component_metrics`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from serving.component_metrics import read_components
 from serving.control_metrics import read_control, read_serves_own
 from serving.exposition import CONTENT_TYPE, LOCAL_PATH, labelled, render
 from serving.listener import socket_path
@@ -44,11 +46,11 @@ class TierMetrics:
 
     async def exposition(self) -> tuple[bytes, bytes]:
         """Give the text and its content type, within the deadline whatever the others do."""
-        others = [slot for slot in range(self._slots) if slot != self._slot]
-        answers = await asyncio.gather(*(self._ask(slot) for slot in others))
+        slots = [slot for slot in range(self._slots) if slot != self._slot]
+        answers = await asyncio.gather(*(self._ask(slot) for slot in slots))
         snapshots = {str(self._slot): self._own()}
         silent = 0
-        for slot, answer in zip(others, answers, strict=True):
+        for slot, answer in zip(slots, answers, strict=True):
             if isinstance(answer, list):
                 snapshots[str(slot)] = answer
             elif answer is not None:
@@ -61,7 +63,8 @@ class TierMetrics:
             (),
             [Series(("reached",), [len(snapshots)]), Series(("silent",), [silent])],
         )
-        text = render([count, *read_control(self._folder), *labelled(snapshots)])
+        others = [*read_control(self._folder), *read_components(self._folder)]
+        text = render([count, *others, *labelled(snapshots)])
         return text + read_serves_own(self._folder), CONTENT_TYPE
 
     async def _ask(self, slot: int) -> list[Family] | Exception | None:

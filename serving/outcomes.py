@@ -15,12 +15,18 @@ Add = Callable[[Sequence[Outcome], float], int]
 
 
 class Outcomes:
-    """Keeps outcomes of requests that were issued here. Trip ids are matched when labels join the prediction log."""
+    """Keeps outcomes of requests that were issued here. Trip ids are matched when labels join the prediction log.
+
+    The counts are since the start.
+    """
 
     def __init__(self, add: Add, request_ids: RequestIds, clock: Clock) -> None:
         self._add = add
         self._request_ids = request_ids
         self._clock = clock
+        self.accepted = 0
+        self.duplicate = 0
+        self.unknown = 0
 
     async def record(self, request: OutcomesRequest, call: Call) -> OutcomesResponse:
         """Count accepted, duplicate and unknown; raises InvalidInput for a time more than a year away."""
@@ -32,6 +38,8 @@ class Outcomes:
                 raise InvalidInput(f"outcomes[{i}].id", "has a NUL character")
         known = [outcome for outcome in request.outcomes if self._request_ids.issued(outcome.request_id)]
         accepted = await call.waiting(asyncio.to_thread(self._add, known, now)) if known else 0
-        return OutcomesResponse(
-            accepted=accepted, duplicate=len(known) - accepted, unknown=len(request.outcomes) - len(known)
-        )
+        duplicate, unknown = len(known) - accepted, len(request.outcomes) - len(known)
+        self.accepted += accepted
+        self.duplicate += duplicate
+        self.unknown += unknown
+        return OutcomesResponse(accepted=accepted, duplicate=duplicate, unknown=unknown)

@@ -29,14 +29,16 @@ class Refused(Exception):
         self.headers = headers
 
 
-def encode_problem(status: int, detail: str, field_path: str = "", *, open_inference: bool = False) -> bytes:
+def encode_problem(
+    status: int, detail: str, field_path: str = "", *, open_inference: bool = False, reason: str = ""
+) -> bytes:
     """One problem document as JSON; `field_path` is empty where the whole request is at fault."""
     phrase = HTTPStatus(status).phrase
     errors = [FieldError(field=field_path, message=detail)] if field_path else []
     kind = f"urn:tandem:problem:{phrase.lower().replace(' ', '-')}"
     words = f"{field_path}: {detail}" if field_path else detail
     error = words if open_inference else UNSET
-    return msgspec.json.encode(Problem(kind, phrase, status, words, errors, error))
+    return msgspec.json.encode(Problem(kind, phrase, status, words, errors, error, reason or UNSET))
 
 
 def decode_error(error: Exception, body: bytes) -> InvalidInput:

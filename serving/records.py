@@ -35,15 +35,23 @@ def eta_record(
     )
 
 
-def shadow_record(work: Work, model: LoadedModel, answers: Answers, reason: str, model_s: float) -> Prediction:
-    """What the shadow would have answered to the same vectors."""
+def shadow_record(
+    work: Work,
+    model: LoadedModel,
+    answers: Answers,
+    failed: npt.NDArray[np.bool_] | None,
+    *,
+    reason: str,
+    model_s: float,
+) -> Prediction:
+    """What the shadow would have answered to the same vectors; where it `failed` the heuristic would have, and why."""
     return _of_trips(
         work,
         model,
         answers,
         kind=SHADOW,
         arm=SHADOW,
-        fallback=b"",
+        fallback=b"" if failed is None else failed.tobytes(),
         reason=reason,
         server_ms=0.0,
         model_ms=model_s * 1e3,

@@ -11,15 +11,20 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from adapters.artifact_store import ArtifactStore
-from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
+from adapters.driver_positions import RedisDriverPositions
+from adapters.ledger import Ledger
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout
 from adapters.redis_pipe import RedisPipe
 from adapters.segment_writer import SegmentLimits
+from adapters.sqlite_online_store import SqliteOnlineStore
 from adapters.state import State
+from adapters.tokens import Tokens
 from contracts.clock import Clock, SystemClock
 from contracts.errors import ArtifactInvalid
 from contracts.features import ETA_SCHEMA, LOOKUPS, STATISTICS_TTL_S, VIEWS
@@ -27,11 +32,16 @@ from contracts.predictions import SegmentHead
 from contracts.schema import Floats
 from serving.admission import Admission
 from serving.api import Api, Exposition
+from serving.arm_override import ArmOverride
 from serving.artifacts import LoadedModel, load_artifact
+from serving.bearer import Holder
 from serving.cached_rows import CachedRows, CachePolicy
+from serving.dispatch_http import DispatchHttp
+from serving.dispatching import Dispatching, Inside, compose_dispatch
 from serving.eta import EtaService
 from serving.features import FeatureReader
 from serving.grpc_api import GrpcApi
+from serving.grpc_dispatch import SERVICE, GrpcDispatch
 from serving.inference import InferenceService
 from serving.invalidation import InvalidationListener
 from serving.metric_cells import Family
@@ -61,6 +71,7 @@ class Replica:
     telemetry: Telemetry
     state: State
     log: PredictionLog
+    dispatch: Dispatching
     followers: tuple[Follower, ...]  # what runs beside requests, on their loop
     poll_s: float
     routes_thread: ThreadPoolExecutor  # of its own: a rollback does not queue behind hundreds of model calls
@@ -78,10 +89,11 @@ class Replica:
     def close(self) -> None:
         """Write what is left and let go of files and the database."""
         self.log.close()
+        self.dispatch.close()
         self.state.close()
 
     def _look(self) -> None:
-        self.routing.offer(self.state.route_table(MODEL))
+        self.routing.follow(lambda: self.state.route_table(MODEL))
 
     async def follow_routes(self) -> None:
         """Put newer route tables in force as they appear; a database that is away is asked again."""
@@ -93,7 +105,10 @@ class Replica:
                 _LOG.warning("no route table: %s", error)
 
 
-def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exposition] | None = None) -> Replica:
+def compose(
+    settings: Settings,
+    tier: Callable[[Callable[[], list[Family]]], Exposition] | None = None,
+) -> Replica:
     """Build a replica that can answer; raises where the route table's versions can't serve.
 
     `tier` makes the metrics of the whole tier from what gives this replica's own; without it there are only these.
@@ -144,15 +159,23 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         shadows=shadows,
     )
     inference, queue_s = InferenceService(routing, clock, log.append), settings.queue_ms / 1000
-    outcomes = Outcomes(state.add_outcomes, request_ids, clock)
+    drivers = _drivers(settings) if settings.redis_url else None
+    dispatch = compose_dispatch(
+        settings, Inside(routing, CityTrips(), features, request_ids, telemetry, clock), drivers
+    )
+    outcomes = Outcomes(dispatch.keeping(state.add_outcomes), request_ids, clock)
     exposition = tier(telemetry.snapshot) if tier else None
-    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition)
-    grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s)
+    routes = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
+    api = Api(estimator, outcomes, inference, admission, telemetry, queue_s=queue_s, exposition=exposition, more=routes)
+    rpcs = {SERVICE: GrpcDispatch(dispatch.dispatcher, dispatch.rides).rpcs()}
+    grpc_api = GrpcApi(estimator, inference, admission, telemetry, queue_s=queue_s, more=rpcs)
     followers: list[Follower] = [shadows.follow]
     if settings.redis_url:
         followers.append(InvalidationListener(RedisPipe(settings.redis_url), rows).follow)
+    api.override = ArmOverride(_token_holder(settings.state, clock))
     _watch(telemetry, admission, rows, clock)
     _watch_log(telemetry, log, shadows)
+    _watch_outcomes(telemetry, outcomes)
     return Replica(
         api,
         grpc_api,
@@ -162,10 +185,26 @@ def compose(settings: Settings, tier: Callable[[Callable[[], list[Family]]], Exp
         telemetry,
         state,
         log,
+        dispatch,
         tuple(followers),
         settings.route_poll_ms / 1000,
         ThreadPoolExecutor(1, "routes", os.sched_setaffinity, (0, os.sched_getaffinity(0))),
     )
+
+
+def _drivers(settings: Settings) -> RedisDriverPositions:
+    pipe = RedisPipe(settings.redis_url)
+    return RedisDriverPositions(pipe, max_age_s=settings.driver_age_s, future_s=settings.future_skew_s)
+
+
+def _token_holder(url: str, clock: Clock) -> Holder:
+    """Who holds a token; the ledger is opened when a tester first comes."""
+
+    @cache
+    def tokens() -> Tokens:
+        return Tokens(Ledger(url))
+
+    return lambda token: tokens().actor(token, clock.now())
 
 
 def _statistics() -> set[str]:
@@ -212,6 +251,19 @@ def _watch_log(telemetry: Telemetry, log: PredictionLog, shadows: Shadows) -> No
         "Requests offered to the shadow, by what became of them",
         ("outcome",),
         lambda: {("ran",): shadows.ran, ("shed",): shadows.shed, ("failed",): shadows.failed},
+    )
+
+
+def _watch_outcomes(telemetry: Telemetry, outcomes: Outcomes) -> None:
+    telemetry.watch_each(
+        "tandem_outcomes_total",
+        "Outcomes that callers sent, by what became of them",
+        ("result",),
+        lambda: {
+            ("accepted",): outcomes.accepted,
+            ("duplicate",): outcomes.duplicate,
+            ("unknown",): outcomes.unknown,
+        },
     )
 
 

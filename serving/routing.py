@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from contracts.errors import TandemError, Unavailable
 from contracts.predictions import SHADOW
 from contracts.routes import RouteTable
@@ -50,11 +52,16 @@ class Routing:
         current = self._current()
         return current.models[current.table.champion]
 
-    def route(self, unit: str) -> Route:
-        """Which version answers an experiment unit, and which shadows it; raises Unavailable before the first table."""
+    def route(self, unit: str, override: str | None = None) -> Route:
+        """Which version answers an experiment unit, and which shadows it; raises Unavailable before the first table.
+
+        `override` is the arm that a tester wants; nothing shadows that. Raises InvalidInput where there is no such arm.
+        """
         current = self._current()
         table = current.table
-        version, arm = choose(table, unit)
+        version, arm = choose(table, unit, override)
+        if override is not None:
+            return Route(current.models[version], arm, table.generation, None)
         shadow = shadowed(table, unit) if table.shadow is not None else None
         return Route(current.models[version], arm, table.generation, None if shadow is None else current.models[shadow])
 
@@ -80,22 +87,46 @@ class Routing:
         Loads and warms up new versions, so it takes a while: call it off the event loop. The first table has no
         incumbent to keep: there the error of loading is raised.
         """
-        current = self._in_force
-        held = current.table.generation if current else 0
-        if table.generation <= max(held, self._refused):
-            return False
-        models = dict(current.models) if current else {}
-        try:
-            for version in table.versions() - models.keys():
-                models[version] = self._load(version)
-        except TandemError as error:
-            if current is None:
-                raise
-            self._refused = table.generation
-            _LOG.error("route table %d refused, %d stays in force: %s", table.generation, held, error)
-            return False
+        return self.follow(lambda: table)
+
+    def follow(self, newest: Callable[[], RouteTable]) -> bool:
+        """Put the newest table in force, as `offer` does.
+
+        It is asked for again once its versions are loaded: one that was taken back meanwhile is never in force.
+        """
+        table, models = newest(), dict(self._in_force.models) if self._in_force else {}
+        while self._is_news(table):
+            try:
+                missing = table.versions() - models.keys()
+                for version in missing:
+                    models[version] = self._load(version)
+            except TandemError as error:
+                if self._in_force is None:
+                    raise
+                return self._refuse(table, error)
+            following = newest() if missing else table
+            if following.generation == table.generation:
+                self._put(table, models)
+                return True
+            table = following
+        return False
+
+    def _is_news(self, table: RouteTable) -> bool:
+        held = self._in_force.table.generation if self._in_force else 0
+        return table.generation > max(held, self._refused)
+
+    def _put(self, table: RouteTable, models: dict[int, LoadedModel]) -> None:
         self._in_force = _InForce(table, {version: models[version] for version in table.versions()})
         _LOG.info("route table %d in force: %s", table.generation, table)
+
+    def _refuse(self, table: RouteTable, error: TandemError) -> bool:
+        """Keep the table in force, but for its switch: who wants no model's answers must get none."""
+        held = self._current()
+        _LOG.error("route table %d refused, %d stays in force: %s", table.generation, held.table.generation, error)
+        self._refused = table.generation
+        if table.fallback_only == held.table.fallback_only:
+            return False
+        self._put(msgspec.structs.replace(held.table, fallback_only=table.fallback_only), held.models)
         return True
 
     def _current(self) -> _InForce:

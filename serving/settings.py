@@ -14,6 +14,7 @@ from contracts.errors import TandemError
 
 PREFIX: Final = "TANDEM_"
 _HOME: Final = Path(".tandem")
+_SECRET_CHARACTERS: Final = 16
 _REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 
 
@@ -51,6 +52,8 @@ class Settings:
     )
     kafka_bootstrap: str = _setting("", "Kafka brokers of the event stream, host:port,…; Redis Streams where empty")
     state_url: str = _setting("", "SQL database of routes and outcomes; SQLite in the home where empty")
+    webhook_url: str = _setting("", "who is told of each entry of the rollouts' journal; nobody where empty")
+    webhook_secret: str = _setting("", "key of the webhook's HMAC-SHA256 signature, 16 characters or more")
     feature_deadline_ms: float = _setting(50.0, "longest wait for the online store in a request", low=1, high=10_000)
     feature_cache_ttl_s: float = _setting(5.0, "how long a replica uses a row it has read", low=0.01, high=3600)
     feature_cache_statistics_ttl_s: float = _setting(
@@ -62,6 +65,12 @@ class Settings:
         "oldest row that stands in when the store is gone; rows that live longer in the cache never do",
         low=0,
         high=86_400,
+    )
+    predictions_topic_len: int = _setting(
+        10_000, "most events in the topic `predictions` on Redis", low=100, high=10**7
+    )
+    live_history_days: int = _setting(
+        30, "how long the history of live features is kept for training, in days", low=1, high=3650
     )
     queue_ms: float = _setting(100.0, "longest expected wait; who would wait longer is refused", low=1, high=10_000)
     future_skew_s: float = _setting(60.0, "a stored value stamped further ahead than this is absent", low=0, high=3600)
@@ -77,6 +86,22 @@ class Settings:
     predictions_mb: int = _setting(
         20_480, "most of the prediction log as Parquet; beyond it the oldest go", low=1, high=10**7
     )
+    label_cut_s: float = _setting(
+        3600.0,
+        "age at which an answer is judged: outcomes that came by then count, in all arms alike",
+        low=1,
+        high=604_800,
+    )
+    ride_window_s: float = _setting(2.0, "longest window in which rides gather", low=0, high=10)
+    ride_wait_s: float = _setting(10.0, "how long a ride waits for a driver", low=0.1, high=12)
+    ride_hold_s: float = _setting(
+        3600.0, "how long a driver belongs to a ride whose end nobody tells", low=1, high=86_400
+    )
+    driver_age_s: float = _setting(60.0, "a driver last seen longer ago is not on offer", low=1, high=3600)
+    ride_lease_s: float = _setting(
+        3.0, "after so long another replica runs the windows of one that died", low=0.2, high=60
+    )
+    dispatch_regions: int = _setting(1, "bands of the city whose rides are matched apart", low=1, high=64)
     drain_s: float = _setting(10.0, "how long a stopping replica finishes what it has begun", low=0, high=600)
 
     @property
@@ -126,6 +151,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise BadSetting("TANDEM_MIN_REPLICAS", str(settings.fewest), f"at most TANDEM_REPLICAS={settings.replicas}")
     if not settings.replicas <= settings.most:
         raise BadSetting("TANDEM_MAX_REPLICAS", str(settings.most), f"at least TANDEM_REPLICAS={settings.replicas}")
+    if settings.webhook_url and urlsplit(settings.webhook_url).scheme not in ("http", "https"):
+        raise BadSetting("TANDEM_WEBHOOK_URL", f"{urlsplit(settings.webhook_url).scheme}:…", "http://… or https://…")
+    if settings.webhook_url and len(settings.webhook_secret) < _SECRET_CHARACTERS:
+        raise BadSetting("TANDEM_WEBHOOK_SECRET", "…", f"{_SECRET_CHARACTERS} characters or more")
     scheme = urlsplit(settings.redis_url).scheme
     if settings.redis_url and scheme not in _REDIS_SCHEMES:  # only the scheme is told: the rest may hold a password
         raise BadSetting("TANDEM_REDIS_URL", f"{scheme}:…", "redis://…, rediss://… or unix://…")

@@ -10,11 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from contracts.predictions import Prediction
+from contracts.predictions import MODEL_ERROR, MODEL_OUTPUT, Prediction
 from serving.artifacts import LoadedModel
 from serving.call import Call
 from serving.records import shadow_record
 from serving.running import run
+from serving.sanity import sane
 from serving.work import Work
 
 _WAITING: Final = 64
@@ -58,15 +59,19 @@ class Shadows:
             self._offered.clear()
 
     async def _run(self, work: Work, model: LoadedModel) -> None:
-        call, reason = Call(), ""
+        call, reason = Call(), MODEL_OUTPUT
         assert work.matrix is not None  # noqa: S101 - `offer` has seen to it
         try:
             outputs = run(model.onnx, work.matrix, call)
             answers = np.array(outputs if isinstance(outputs, tuple) else await outputs)
-            self.ran += 1
         except Exception:  # noqa: BLE001 - nobody waits for it
-            self.failed += 1
-            if self.failed == 1:
+            if not self.failed:
                 _LOG.exception("shadow %s failed; more are only counted", model.name)
-            answers, reason = np.full((3, len(work.matrix)), np.nan), "model_error"
-        self._log(shadow_record(work, model, answers, reason, call.model_s))
+            answers, reason = np.full((3, len(work.matrix)), np.nan), MODEL_ERROR
+        failed = ~np.array(sane(answers))
+        if failed.any():
+            self.failed += 1
+            self._log(shadow_record(work, model, answers, failed, reason=reason, model_s=call.model_s))
+        else:
+            self.ran += 1
+            self._log(shadow_record(work, model, answers, None, reason="", model_s=call.model_s))

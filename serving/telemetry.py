@@ -44,6 +44,7 @@ class Telemetry:
         self._model_seconds = Cells("tandem_model_seconds", "Model call", ("arm",), SECONDS)
         self._turned_away = Cells("tandem_turned_away_total", "Requests refused for load", ("reason",))
         self._refused = Cells("tandem_artifacts_refused_total", "Versions that failed a check", ("check",))
+        self._more: list[Cells] = []
         self._watched: dict[str, tuple[str, tuple[str, ...], Callable[[], Mapping[tuple[str, ...], float]]]] = {}
         # What is looked up on every request, by what the caller has in hand.
         self._of_request: dict[tuple[str, int | str], tuple[Cell, Cell]] = {}
@@ -92,6 +93,14 @@ class Telemetry:
         """Count a version that was refused."""
         self._refused.cell(check)[0] += 1
 
+    def cells(
+        self, name: str, words: str, labels: tuple[str, ...] = (), bounds: tuple[float, ...] | None = None
+    ) -> Cells:
+        """Add a family that somebody else counts, on the same thread."""
+        cells = Cells(name, words, labels, bounds)
+        self._more.append(cells)
+        return cells
+
     def watch(self, name: str, words: str, read: Callable[[], float]) -> None:
         """Show a number that is read when somebody looks; one that only grows has a name that ends in `_total`."""
         self.watch_each(name, words, (), lambda: {(): read()})
@@ -106,7 +115,7 @@ class Telemetry:
         """Everything, as numbers."""
         counted = (
             *(self._requests, self._seconds, self._estimates, self._arm_seconds, self._features_seconds),
-            *(self._model_seconds, self._turned_away, self._refused),
+            *(self._model_seconds, self._turned_away, self._refused, *self._more),
         )
         return [cells.family() for cells in counted] + [
             Family(

@@ -10,6 +10,7 @@ import hashlib
 from typing import NamedTuple
 
 from contracts.errors import InvalidInput
+from contracts.predictions import SHADOW
 from contracts.routes import RouteTable
 
 CHAMPION = "champion"
@@ -49,9 +50,9 @@ def place(salt: str, unit: str) -> float:
 
 
 def _overridden(table: RouteTable, arm: str) -> Choice:
-    versions = {CHAMPION: table.champion, CANARY: table.candidate}
+    versions = {CHAMPION: table.champion, CANARY: table.candidate, SHADOW: table.shadow}
     version = versions.get(arm)
     if version is None:
         known = ", ".join(name for name, held in versions.items() if held is not None)
-        raise InvalidInput("X-Tandem-Arm", f"{arm!r} is not an arm now; there is {known}")
+        raise InvalidInput("X-Tandem-Arm", f"{arm[:40]!r} is not an arm now; there is {known}")
     return Choice(version, arm)

@@ -27,6 +27,7 @@ from adapters.online_store import RowLayout, Wanted
 from adapters.onnx_session import INPUT, OUTPUTS, OnnxModel
 from adapters.streams import Entry, Message, dead_letter
 from adapters.tables import Golden, write_golden, write_heuristic
+from contracts.driver_positions import DriverPosition
 from contracts.errors import Unavailable
 from contracts.events import dead_letter_topic
 from contracts.heuristic import PairMedian
@@ -215,6 +216,32 @@ class FakeSubscription:
     def close(self) -> None:
         """See Subscription."""
         self._taken -= self._uncommitted
+
+
+@dataclass
+class FakeDriverPositions:
+    """Drivers' positions in a dictionary; it can be told to fail."""
+
+    max_age_s: float = 120.0
+    future_s: float = 60.0
+    error: Unavailable | None = None
+    moves: dict[str, tuple[int, float, float, str]] = field(default_factory=dict)
+
+    def put(self, driver: str, at_us: int, lat: float, lon: float, zone: str) -> None:
+        """Keep the later position of a driver."""
+        held = self.moves.get(driver)
+        if held is None or (at_us, lat, lon) > held[:3]:
+            self.moves[driver] = (at_us, lat, lon, zone)
+
+    async def positions(self, zone: str | None, now: float) -> list[DriverPosition]:
+        """See DriverPositions."""
+        if self.error:
+            raise self.error
+        return sorted(
+            DriverPosition(driver, lat, lon, at_us / 1e6)
+            for driver, (at_us, lat, lon, of) in self.moves.items()
+            if zone in (None, of) and -self.max_age_s <= at_us / 1e6 - now <= self.future_s
+        )
 
 
 def constant_onnx(width: int, eta_s: float) -> bytes:

@@ -13,14 +13,16 @@ from adapters.tables import Golden
 from contracts.manifest import Parity
 from contracts.schema import FeatureSchema, Matrix
 from training.evaluate import Estimates, Labels
+from training.export import schema_of
 from training.frontier import time_models
-from training.gates import Evidence, Reference, SchemaFound
+from training.gates import Evidence, NoReference, Reference, SchemaFound
 from training.students import TREE, Candidate
-from training.tiers import TripVectors, answers
+from training.tiers import answers
+from training.trip_vectors import TripVectors
 
 _KB: Final = 1024
 ROUNDED_LIMIT: Final = 60 * _KB
-EXACT_LIMITS: Final = {TREE: 4096 * _KB}
+EXACT_LIMITS: Final = {TREE: 1024 * _KB}
 FLOAT_NET_LIMIT: Final = 160 * _KB
 _ALONE: Final = 64
 _CANDIDATE, _CHAMPION = "candidate", "champion"
@@ -46,7 +48,7 @@ def gather(
     estimates: Mapping[str, Estimates],
     baselines: tuple[str, ...],
     schema: FeatureSchema,
-    champion: Champion | str,
+    champion: Champion | NoReference,
 ) -> Evidence:
     """Ask candidate and champion about the test trips and time them in turns.
 
@@ -61,7 +63,7 @@ def gather(
         estimates: answers to the test trips by model, the baselines' and the candidate's among them.
         baselines: whom the candidate has to beat.
         schema: this release's.
-        champion: who serves, or in words why there is none to compare with.
+        champion: who serves, or why there is none to compare with.
 
     """
     models = {_CANDIDATE: candidate.served}
@@ -72,7 +74,9 @@ def gather(
         use=use,
         candidate=candidate.name,
         exact=candidate.exact,
-        schema=SchemaFound(candidate.served.width, schema.schema_hash(), len(schema.features), schema.schema_hash()),
+        schema=SchemaFound(
+            candidate.served.width, schema_of(candidate.graph), len(schema.features), schema.schema_hash()
+        ),
         parity=parity,
         size=len(candidate.graph),
         size_limit=_size_limit(candidate),
@@ -87,7 +91,7 @@ def gather(
         repeat_diff_s=repeat_diff_s(candidate, golden.matrix),
         baselines={name: estimates[name].eta_s for name in baselines},
         champion=champion
-        if isinstance(champion, str)
+        if isinstance(champion, NoReference)
         else Reference(champion.name, answers(champion.model, test.matrix).eta_s, p50_us[_CHAMPION]),
     )
 

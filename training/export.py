@@ -3,12 +3,15 @@
 LightGBM compares in float64, ONNX's trees in float32. Rounding a threshold to the nearest float32 may step over a
 value between the two and send rows the other way. The largest float32 that is not above the threshold parts float32
 values exactly as the threshold itself does, so thresholds are floored before anything else sees the model.
+
+Leaves are put on a grid of powers of two. Sums of such are exact in float32, in whatever order they are added, and few
+weights stand in the graph where there were as many as leaves (`training.tree_ensemble`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,26 +19,20 @@ import lightgbm as lgb
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxmltools import convert_lightgbm
-from onnxmltools.convert.common.data_types import FloatTensorType
 
-from contracts.errors import TandemError
 from contracts.schema import Floats
 from contracts.trips import MAX_DURATION_S, MIN_DURATION_S
+from training.tree_ensemble import ML_DOMAIN, ML_OPSET, tree_roots
 
-OPSET: Final = 15  # the converter's last
-IR_VERSION: Final = 8
-ML_DOMAIN: Final = "ai.onnx.ml"
+OPSET: Final = 21  # the first whose quantization has 16 bits
+IR_VERSION: Final = 10
+LEAF_STEP: Final = (
+    2.0**-13
+)  # of log seconds: 300 trees of such are 0.06 % of a duration off, and no error is the larger
 
+_SCHEMA_KEY: Final = "tandem.schema_hash"
 _LARGEST: Final = np.finfo(np.float32).max
 _ZERO: Final = np.float32(1e-35)  # LightGBM takes every value up to this for zero, so no threshold may stand inside
-
-
-class NotExportable(TandemError):
-    """A model has a split that the graph can't express."""
-
-    def __init__(self, tree: int, what: str) -> None:
-        super().__init__(f"tree {tree} has {what}, expected numerical splits on '<=' alone")
 
 
 @dataclass(frozen=True)
@@ -62,57 +59,12 @@ class Head:
 
 def floor_thresholds(booster: lgb.Booster) -> lgb.Booster:
     """Return the model with each threshold as the largest float32 not above it; float32 rows notice nothing."""
-
-    def floored(line: re.Match[str]) -> str:
-        return "threshold=" + " ".join(repr(float(t)) for t in _floor(np.array(line[1].split(), dtype=np.float64)))
-
-    text = re.sub(r"(?m)^threshold=(.+)$", floored, booster.model_to_string())
-    # The sizes serve a parallel parse and no longer fit; without them LightGBM reads tree after tree.
-    return lgb.Booster(model_str=re.sub(r"(?m)^tree_sizes=.*\n", "", text))
+    return _edited(booster, "threshold", _floor)
 
 
-def tree_node(booster: lgb.Booster) -> onnx.NodeProto:
-    """Convert the trees to one TreeEnsembleRegressor ``features`` -> ``raw``.
-
-    The way of a NaN at each split is LightGBM's own: to the default side where training saw NaNs in that feature, as
-    a zero where it did not (the converter errs in some of these). Raises NotExportable on categorical splits.
-    """
-    width = booster.num_feature()
-    converted = convert_lightgbm(
-        booster,
-        name="trees",
-        initial_types=[("features", FloatTensorType([None, width]))],
-        target_opset=OPSET,
-        zipmap=False,
-    )
-    (node,) = [node for node in converted.graph.node if node.op_type == "TreeEnsembleRegressor"]
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    starts = _starts(attributes["nodes_treeids"])
-    nan_goes_left = [0] * len(attributes["nodes_treeids"])
-    for tree, root in enumerate(_roots(booster)):
-        for split, at in _splits(tree, root, attributes, starts[tree]):
-            nan_goes_left[at] = _nan_goes_left(split)
-    attributes["nodes_missing_value_tracks_true"] = nan_goes_left
-    return helper.make_node(
-        "TreeEnsembleRegressor", ["features"], ["raw"], name="trees", domain=ML_DOMAIN, **attributes
-    )
-
-
-def leaf_node(booster: lgb.Booster, trees: onnx.NodeProto) -> onnx.NodeProto:
-    """Variant of a `tree_node` with an output a tree: the index of the LightGBM leaf that a row ends in."""
-    attributes = {a.name: helper.get_attribute_value(a) for a in trees.attribute}
-    starts = _starts(attributes["nodes_treeids"])
-    leaf_at: dict[tuple[int, int], int] = {}
-    for tree, root in enumerate(_roots(booster)):
-        for leaf, at in _leaves(root, attributes, starts[tree]):
-            leaf_at[tree, attributes["nodes_nodeids"][at]] = leaf
-    keys = list(zip(attributes["target_treeids"], attributes["target_nodeids"], strict=True))
-    attributes["target_ids"] = [tree for tree, _ in keys]
-    attributes["target_weights"] = [float(leaf_at[key]) for key in keys]
-    attributes["n_targets"] = booster.num_trees()
-    return helper.make_node(
-        "TreeEnsembleRegressor", ["features"], ["leaves"], name="leaves", domain=ML_DOMAIN, **attributes
-    )
+def round_leaves(booster: lgb.Booster, step: float = LEAF_STEP) -> lgb.Booster:
+    """Return the model with each leaf as the nearest multiple of `step`, a power of two."""
+    return _edited(booster, "leaf_value", lambda values: np.round(values / step) * step)
 
 
 def eta_graph(trees: onnx.NodeProto, width: int, head: Head) -> bytes:
@@ -145,9 +97,6 @@ def model_bytes(
     width: int,
     outputs: dict[str, int],
     constants: list[onnx.TensorProto] | None = None,
-    *,
-    opset: int = OPSET,
-    ir_version: int = IR_VERSION,
 ) -> bytes:
     """Put nodes into a checked model ``features`` float32 [N, width] -> outputs float32 [N, columns]."""
     graph = helper.make_graph(
@@ -157,16 +106,29 @@ def model_bytes(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n]) for name, n in outputs.items()],
         initializer=constants or [],
     )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ML_DOMAIN, 1)]
-    model = helper.make_model(graph, producer_name="tandem", ir_version=ir_version, opset_imports=opsets)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
+    model = helper.make_model(graph, producer_name="tandem", ir_version=IR_VERSION, opset_imports=opsets)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def stamp(graph: bytes, schema_hash: str) -> bytes:
+    """The graph with the hash of the schema that its vectors are of; the gates refuse one without."""
+    model = onnx.load_from_string(graph)
+    helper.set_model_props(model, {_SCHEMA_KEY: schema_hash})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def schema_of(graph: bytes) -> str:
+    """The hash that `stamp` left; empty where it did not."""
+    found: dict[str, str] = {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}
+    return found.get(_SCHEMA_KEY, "")
 
 
 def thresholds(booster: lgb.Booster) -> list[tuple[int, float]]:
     """Each (feature, threshold) at which the model splits, once."""
     found: set[tuple[int, float]] = set()
-    for root in _roots(booster):
+    for root in tree_roots(booster):
         pending = [root]
         while pending:
             node = pending.pop()
@@ -174,6 +136,15 @@ def thresholds(booster: lgb.Booster) -> list[tuple[int, float]]:
                 found.add((int(node["split_feature"]), float(node["threshold"])))
                 pending += [node["left_child"], node["right_child"]]
     return sorted(found)
+
+
+def _edited(booster: lgb.Booster, entry: str, change: Callable[[Floats], Floats]) -> lgb.Booster:
+    def changed(line: re.Match[str]) -> str:
+        return f"{entry}=" + " ".join(repr(float(value)) for value in change(np.array(line[1].split(), dtype=float)))
+
+    text = re.sub(rf"(?m)^{entry}=(.+)$", changed, booster.model_to_string())
+    # The sizes serve a parallel parse and no longer fit; without them LightGBM reads tree after tree.
+    return lgb.Booster(model_str=re.sub(r"(?m)^tree_sizes=.*\n", "", text))
 
 
 def _floor(values: Floats) -> Floats:
@@ -184,49 +155,3 @@ def _floor(values: Floats) -> Floats:
     zero = np.abs(floored) <= _ZERO
     below_zero = np.nextafter(-_ZERO, np.float32(-np.inf))
     return np.where(zero, np.where(values >= 0, _ZERO, below_zero), floored).astype(np.float64)
-
-
-def _nan_goes_left(split: dict[str, Any]) -> int:
-    if split["missing_type"] == "NaN":
-        return int(split["default_left"])
-    return int(float(split["threshold"]) >= 0.0)
-
-
-def _roots(booster: lgb.Booster) -> Iterator[dict[str, Any]]:
-    for tree in booster.dump_model()["tree_info"]:
-        yield tree["tree_structure"]
-
-
-def _starts(tree_ids: list[int]) -> dict[int, int]:
-    starts: dict[int, int] = {}
-    for at, tree in enumerate(tree_ids):
-        starts.setdefault(tree, at)
-    return starts
-
-
-def _walk(root: dict[str, Any], attributes: dict[str, Any], start: int) -> Iterator[tuple[dict[str, Any], int]]:
-    """Go down a tree of LightGBM and its twin in the graph together; the converter numbers nodes its own way."""
-    pending = [(root, start)]
-    while pending:
-        node, at = pending.pop()
-        yield node, at
-        if "split_index" in node:
-            pending.append((node["left_child"], start + attributes["nodes_truenodeids"][at]))
-            pending.append((node["right_child"], start + attributes["nodes_falsenodeids"][at]))
-
-
-def _splits(
-    tree: int, root: dict[str, Any], attributes: dict[str, Any], start: int
-) -> Iterator[tuple[dict[str, Any], int]]:
-    for node, at in _walk(root, attributes, start):
-        if "split_index" not in node:
-            continue
-        if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
-            raise NotExportable(tree, f"a split on {node['decision_type']!r}, missing type {node['missing_type']}")
-        yield node, at
-
-
-def _leaves(root: dict[str, Any], attributes: dict[str, Any], start: int) -> Iterator[tuple[int, int]]:
-    for node, at in _walk(root, attributes, start):
-        if "split_index" not in node:
-            yield int(node.get("leaf_index", 0)), at

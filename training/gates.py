@@ -1,7 +1,7 @@
 """What a candidate must show before it is registered: Evidence in, a result a gate out.
 
 A gate never passes for want of data: no rows are no proof. Where there is no champion to be held against, the evidence
-must say why.
+must say why, and the gate `comparison` refuses unless it is the first version, or somebody let it through by name.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Limits:
     worse_by: float = 0.01  # than the champion: the 95 % interval's upper end
     slice_worse_by: float = 0.05  # than the champion, in any slice
     slice_trips: int = 500  # a slice of fewer varies by as much as the bound
+    days: int = 3  # of the test; fewer make no interval over days
     repeat_diff_s: float = 0.05  # what a replica tolerates of its golden rows
 
 
@@ -59,12 +60,19 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class NoReference:
+    """Why there is no champion to compare with, and whether that was accepted, by whom or why being in the words."""
+
+    why: str
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class Evidence:
     """A candidate for one use, on test trips [n] with their days and slices.
 
     `answers` are the exported model's, `native_s` the estimates of the library that trained it; `parity` compares the
-    two on many more rows. `awkward` holds answers to rows with absent and extreme entries. `champion` is a reason in
-    words where there is none to compare with.
+    two on many more rows. `awkward` holds answers to rows with absent and extreme entries.
     """
 
     use: str  # such as ``eta.onnx``
@@ -84,7 +92,7 @@ class Evidence:
     awkward: Estimates
     repeat_diff_s: float
     baselines: Mapping[str, Floats]
-    champion: Reference | str
+    champion: Reference | NoReference
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,9 @@ def judge(evidence: Evidence, limits: Limits = DEFAULT) -> list[GateResult]:
         _determinism(evidence, limits),
         _parity(evidence, limits),
         _size(evidence),
+        _baselines(evidence, limits),
+        _comparison(evidence),
         _latency(evidence, limits),
-        _baselines(evidence),
         _champion(evidence, limits),
         _slices(evidence, limits),
     ]
@@ -181,8 +190,8 @@ def _size(found: Evidence) -> GateResult:
 
 
 def _latency(found: Evidence, limits: Limits) -> GateResult:
-    if isinstance(found.champion, str):
-        return _no_champion("latency", found.champion, limits.slower_by)
+    if isinstance(found.champion, NoReference):
+        return _not_held("latency", limits.slower_by)
     slower = found.p50_us / found.champion.p50_us - 1.0
     limit = max(limits.slower_by, limits.slower_by_us / found.champion.p50_us)
     words = (
@@ -192,23 +201,36 @@ def _latency(found: Evidence, limits: Limits) -> GateResult:
     return _at_most("latency", slower, limit, words)
 
 
-def _baselines(found: Evidence) -> GateResult:
+def _baselines(found: Evidence, limits: Limits) -> GateResult:
     """Better than every baseline, with 95 %: a model that is not does not earn its store."""
+    silent = [name for name, eta_s in found.baselines.items() if not len(eta_s)]
+    if silent or not found.baselines:
+        words = f"no answers of {', '.join(silent) or 'any baseline'} to be held against"
+        return GateResult("baselines", False, float("nan"), 0.0, words)
+    if few := _too_few_days(found, limits):
+        return GateResult("baselines", False, float("nan"), 0.0, few)
     ends = {
         name: mae_change_interval(found.actual_s, found.answers.eta_s, eta_s, found.day)[1]
         for name, eta_s in found.baselines.items()
-        if len(eta_s)
     }
-    if not ends:
-        return GateResult("baselines", False, float("nan"), 0.0, "no baseline to be held against")
     closest = max(ends, key=ends.__getitem__)
     words = f"the error is up to {ends[closest]:+.1%} against {closest} (95 % over days), expected below +0.0%"
     return GateResult("baselines", ends[closest] < 0.0, ends[closest], 0.0, words)
 
 
+def _comparison(found: Evidence) -> GateResult:
+    """Whether there was a champion to be held against; where there was none, that must have been accepted."""
+    if isinstance(found.champion, Reference):
+        return GateResult("comparison", True, 1.0, 1.0, f"held against {found.champion.name}")
+    words = f"not held against a champion: {found.champion.why}"
+    return GateResult("comparison", found.champion.accepted, 0.0, 1.0, words)
+
+
 def _champion(found: Evidence, limits: Limits) -> GateResult:
-    if isinstance(found.champion, str):
-        return _no_champion("champion", found.champion, limits.worse_by)
+    if isinstance(found.champion, NoReference):
+        return _not_held("champion", limits.worse_by)
+    if few := _too_few_days(found, limits):
+        return GateResult("champion", False, float("nan"), limits.worse_by, few)
     low, high = mae_change_interval(found.actual_s, found.answers.eta_s, found.champion.eta_s, found.day)
     words = (
         f"the error is {low:+.2%} to {high:+.2%} against {found.champion.name} (95 % over days), "
@@ -218,8 +240,8 @@ def _champion(found: Evidence, limits: Limits) -> GateResult:
 
 
 def _slices(found: Evidence, limits: Limits) -> GateResult:
-    if isinstance(found.champion, str):
-        return _no_champion("slices", found.champion, limits.slice_worse_by)
+    if isinstance(found.champion, NoReference):
+        return _not_held("slices", limits.slice_worse_by)
     where, worst = _worst(found, found.champion.eta_s, limits.slice_trips)
     words = (
         f"in {where} the error is {worst:+.1%} against {found.champion.name}, at most {limits.slice_worse_by:+.1%} "
@@ -236,6 +258,8 @@ def _worst(found: Evidence, reference_s: Floats, trips: int) -> tuple[str, float
             change = _change(found.actual_s[rows], found.answers.eta_s[rows], reference_s[rows])
             if not change <= worst:
                 where, worst = f"{name} {value}", change
+            if change != change:  # noqa: PLR0124 - NaN: what can't be judged is the worst there is
+                break
     return where, worst
 
 
@@ -256,5 +280,11 @@ def _at_most(name: str, value: float, limit: float, words: str) -> GateResult:
     return GateResult(name, bool(value <= limit), float(value), float(limit), words)  # NaN does not pass
 
 
-def _no_champion(name: str, why: str, limit: float) -> GateResult:
-    return GateResult(name, True, float("nan"), limit, f"not held against a champion: {why}")
+def _not_held(name: str, limit: float) -> GateResult:
+    return GateResult(name, True, float("nan"), limit, "not held against a champion: the gate `comparison` says why")
+
+
+def _too_few_days(found: Evidence, limits: Limits) -> str:
+    """Why an interval over days would say nothing; empty where it does."""
+    days = len(np.unique(found.day))
+    return "" if days >= limits.days else f"{days} test days make no interval, at least {limits.days}"

@@ -15,8 +15,6 @@ from training.encoding import HOURS_OF_WEEK, LIMIT, Encoding
 from training.export import model_bytes
 from training.net import QUANTILES, Net
 
-NET_OPSET: Final = 21  # the first whose quantization has 16 bits
-NET_IR_VERSION: Final = 10
 LAYERS: Final = ("layer_1", "layer_2")
 """Names of the hidden layers' nodes, which are what is worth quantizing."""
 
@@ -50,7 +48,7 @@ def net_graph(net: Net, width: int, head: NetHead) -> bytes:
     _seconds(parts, layers, head)
     constants = [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in parts.constants.items()]
     outputs = {"eta_s": 1, "low_s": 1, "high_s": 1}
-    return model_bytes(parts.nodes, width, outputs, constants, opset=NET_OPSET, ir_version=NET_IR_VERSION)
+    return model_bytes(parts.nodes, width, outputs, constants)
 
 
 class _Parts:

@@ -14,7 +14,7 @@ from training.net import Net, fit_net
 from training.net_graph import NetHead, net_graph
 from training.quantize import VARIANTS, quantize_net
 from training.settings import NetSettings
-from training.student import tails
+from training.student import Lessons, tails
 from training.trees import Examples, Tick, log_target
 
 FLOAT32 = "float32"
@@ -38,15 +38,19 @@ def fit_net_student(
     points: tuple[Floats, Floats] | None,
     holdout: int,
     seed: int,
+    lessons: Lessons | None = None,
     tick: Tick = lambda: None,
 ) -> NetStudent:
-    """Fit on all of the examples, which are in the order of time; `points` are the zones' latitudes and longitudes.
+    """Fit on all of the examples, which are in the order of time, or on what a teacher made of them.
 
-    The range is conformalized quantile regression on the log scale: the last `holdout` examples and a net that has
-    not seen them say by how much the learned ends must move. `tick` is called after each epoch of both.
+    `points` are the zones' latitudes and longitudes. The range is conformalized quantile regression on the log scale:
+    the last `holdout` examples, as recorded, and a net that has not seen them say by how much the learned ends must
+    move. `tick` is called after each epoch of both.
     """
     cut = len(examples) - holdout
-    earlier, later = examples.rows(slice(None, cut)), examples.rows(slice(cut, None))
+    later = examples.rows(slice(cut, None))
+    lessons = lessons or Lessons(examples.rows(slice(None, cut)), examples)
+    earlier, everything = lessons.earlier, lessons.all
     neutral = NetHead(low_margin=0.0, high_margin=0.0, offset=columns.offset)
     probe = fit_net(earlier, fit_encoding(earlier.matrix, columns, points), settings, seed=seed, tick=tick)
     holdout_mae_s = {
@@ -56,7 +60,7 @@ def fit_net_student(
     # A score is how far a trip lies above an end; the tenth below the low end and above the high one are let go.
     beyond = log_target(later, columns.offset)[:, None] - probe.raw(later.matrix)[:, 1:].astype(np.float64)
     head = NetHead(tails(beyond[:, 0])[0], tails(beyond[:, 1])[1], columns.offset)
-    net = fit_net(examples, fit_encoding(examples.matrix, columns, points), settings, seed=seed, tick=tick)
+    net = fit_net(everything, fit_encoding(everything.matrix, columns, points), settings, seed=seed, tick=tick)
     return NetStudent(net, head, _graphs(net, head, examples, seed), holdout_mae_s)
 
 

@@ -13,7 +13,8 @@ from adapters.onnx_session import OnnxModel
 from contracts.errors import TandemError
 from contracts.manifest import Parity
 from contracts.schema import Floats, Matrix
-from training.export import Head, leaf_node, model_bytes, thresholds, tree_node
+from training.export import Head, model_bytes, thresholds
+from training.tree_ensemble import leaf_node, trees_of
 
 Native = Callable[[Matrix], tuple[Floats, Floats, Floats]]
 MAX_ABS_DIFF_S: Final = 0.1
@@ -31,14 +32,15 @@ class ParityFailed(TandemError):
         self.parity = parity
 
 
-def measure_parity(booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix) -> Parity:
-    """Compare on the rows of `matrix` [n, F] as they stand.
+def measure_parity(booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix) -> Parity:
+    """Compare an exported graph on the rows of `matrix` [n, F] as they stand.
 
     A branch flip is a row that ends in another leaf in at least one tree; the graph's leaves are read from its own
     trees with each weight replaced by the leaf's number.
     """
+    exported = OnnxModel(graph)
     leaves = ort.InferenceSession(
-        model_bytes([leaf_node(booster, tree_node(booster))], matrix.shape[1], {"leaves": booster.num_trees()}),
+        model_bytes([leaf_node(booster, trees_of(graph))], matrix.shape[1], {"leaves": booster.num_trees()}),
         providers=["CPUExecutionProvider"],
     )
     flips, largest = 0, 0.0
@@ -67,12 +69,10 @@ def threshold_rows(booster: lgb.Booster, matrix: Matrix, *, seed: int) -> Matrix
     return rows
 
 
-def full_parity(
-    booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int
-) -> Parity:
+def full_parity(booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix, *, rows: int, seed: int) -> Parity:
     """Compare on `rows` rows drawn from `matrix` and on every threshold."""
     everything = np.concatenate([_draw(matrix, rows, seed), threshold_rows(booster, matrix, seed=seed)])
-    return measure_parity(booster, head, exported, everything)
+    return measure_parity(booster, head, graph, everything)
 
 
 def agreement(native: Native, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int) -> Parity:
@@ -85,11 +85,9 @@ def agreement(native: Native, exported: OnnxModel, matrix: Matrix, *, rows: int,
     return Parity(rows=len(drawn), max_abs_diff_s=largest, branch_flips=0)
 
 
-def require_parity(
-    booster: lgb.Booster, head: Head, exported: OnnxModel, matrix: Matrix, *, rows: int, seed: int
-) -> Parity:
+def require_parity(booster: lgb.Booster, head: Head, graph: bytes, matrix: Matrix, *, rows: int, seed: int) -> Parity:
     """As `full_parity`; raises ParityFailed with the figures."""
-    parity = full_parity(booster, head, exported, matrix, rows=rows, seed=seed)
+    parity = full_parity(booster, head, graph, matrix, rows=rows, seed=seed)
     if parity.branch_flips or parity.max_abs_diff_s > MAX_ABS_DIFF_S:
         raise ParityFailed(parity)
     return parity

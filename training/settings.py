@@ -56,12 +56,25 @@ class NetSettings:
 
 
 @dataclass(frozen=True)
+class DistillSettings:
+    """What a teacher hands on: `folds` of it, none for a run without; see docs/training.md."""
+
+    folds: int = 3
+    share: float = 0.5  # of the teacher in the log of a label that nobody doubts
+    expand: float = 0.25  # queries that nobody made, for each trip learned from
+    rare_share: float = 0.5  # of those, the ones whose zones are drawn apart
+    masked: float = 0.1  # of a teacher's rows, the ones that know nothing of other trips
+    margin: float = 0.002  # by how much of the error a distilled student has to be better than its control
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """One training run, of all tiers and baselines."""
 
     teacher: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=400, leaves=255, learning_rate=0.05))
     student: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=300, leaves=63, learning_rate=0.08))
     net: NetSettings = field(default_factory=NetSettings)
+    distill: DistillSettings = field(default_factory=DistillSettings)
     zones_only: TreeSettings = field(default_factory=lambda: TreeSettings(rounds=150, leaves=31, learning_rate=0.1))
     holdout_share: float = 0.15  # of the training days, the last: what the 80 % range is calibrated on
     test_share: float = 0.15  # of the time span, where no first test day is given

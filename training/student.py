@@ -1,4 +1,4 @@
-"""The compact model: a small ensemble with float32 thresholds and an 80 % range, made to be exported."""
+"""The compact model: a small ensemble with an 80 % range, made to be exported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import lightgbm as lgb
 import numpy as np
 
 from contracts.schema import Floats, Matrix
-from training.export import Head, floor_thresholds
+from training.export import Head, floor_thresholds, round_leaves
 from training.settings import TreeSettings
 from training.trees import Examples, Tick, fit_trees
 
@@ -17,8 +17,16 @@ COVERAGE = 0.8
 
 
 @dataclass(frozen=True)
+class Lessons:
+    """What to fit on: up to where the rows held out begin, whose labels are in none of it, and in all."""
+
+    earlier: Examples
+    all: Examples
+
+
+@dataclass(frozen=True)
 class Student:
-    """A fitted ensemble whose thresholds are float32, and what turns its sum into seconds."""
+    """A fitted ensemble whose numbers a float32 graph holds exactly, and what turns its sum into seconds."""
 
     booster: lgb.Booster
     head: Head
@@ -40,20 +48,22 @@ def fit_student(
     offset: int | None,
     holdout: int,
     seed: int,
+    lessons: Lessons | None = None,
     tick: Tick = lambda: None,
 ) -> Student:
-    """Fit on all of the examples, which are in the order of time.
+    """Fit on all of the examples, which are in the order of time, or on what a teacher made of them.
 
     The range is split-conformal: its factors come from the last `holdout` examples and from a model of the same make
-    that has not seen them. `tick` is called after each tree of both.
+    that has not seen them; they are taken as recorded, whatever the lessons. `tick` is called after each tree of both.
     """
     cut = len(examples) - holdout
-    earlier, later = examples.rows(slice(None, cut)), examples.rows(slice(cut, None))
+    later = examples.rows(slice(cut, None))
+    lessons = lessons or Lessons(examples.rows(slice(None, cut)), examples)
     neutral = Head(low_factor=1.0, high_factor=1.0, offset=offset)
-    probe = fit_trees(earlier, settings, offset=offset, seed=seed, tick=tick)
+    probe = fit_trees(lessons.earlier, settings, offset=offset, seed=seed, tick=tick)
     expected_s = neutral.eta_s(probe.predict(later.matrix), later.matrix)
     low, high = range_factors(later.duration_s, expected_s)
-    booster = floor_thresholds(fit_trees(examples, settings, offset=offset, seed=seed, tick=tick))
+    booster = round_leaves(floor_thresholds(fit_trees(lessons.all, settings, offset=offset, seed=seed, tick=tick)))
     mae_s = float(np.abs(expected_s - later.duration_s).mean())
     return Student(booster, Head(low_factor=low, high_factor=high, offset=offset), mae_s)
 

@@ -8,11 +8,12 @@ from typing import Protocol
 from adapters.onnx_session import OnnxModel
 from contracts.schema import Floats, Matrix
 from training.encoding import Columns
-from training.export import eta_graph, tree_node
+from training.export import eta_graph, stamp
 from training.net_student import FLOAT32, NetStudent, fit_net_student
 from training.parity import Native
 from training.settings import NetSettings, TreeSettings
-from training.student import Student, fit_student
+from training.student import Lessons, Student, fit_student
+from training.tree_ensemble import tree_node
 from training.trees import Examples, Tick
 
 TREE = "tree"
@@ -40,8 +41,13 @@ class Candidate:
 class Family(Protocol):
     """A way to make compact models; fits on all of the examples, which are in the order of time."""
 
-    def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
-        """Candidates in the order of their precision; the last `holdout` examples calibrate and judge."""
+    def fit(
+        self, examples: Examples, *, holdout: int, seed: int, tick: Tick, lessons: Lessons | None = None
+    ) -> list[Candidate]:
+        """Candidates in the order of their precision; the last `holdout` examples calibrate and judge.
+
+        Where there are lessons, they are what is learned, and the examples only judge.
+        """
         ...
 
 
@@ -51,13 +57,18 @@ class Trees:
 
     settings: TreeSettings
     offset: int | None
+    schema_hash: str
     student: Student | None = None
 
-    def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
+    def fit(
+        self, examples: Examples, *, holdout: int, seed: int, tick: Tick, lessons: Lessons | None = None
+    ) -> list[Candidate]:
         """One candidate."""
-        student = fit_student(examples, self.settings, offset=self.offset, holdout=holdout, seed=seed, tick=tick)
+        student = fit_student(
+            examples, self.settings, offset=self.offset, holdout=holdout, seed=seed, lessons=lessons, tick=tick
+        )
         self.student = student
-        graph = eta_graph(tree_node(student.booster), examples.matrix.shape[1], student.head)
+        graph = stamp(eta_graph(tree_node(student.booster), examples.matrix.shape[1], student.head), self.schema_hash)
 
         def native(matrix: Matrix) -> tuple[Floats, Floats, Floats]:
             eta_s = student.predict(matrix)
@@ -73,9 +84,12 @@ class Nets:
     settings: NetSettings
     columns: Columns
     points: tuple[Floats, Floats] | None
+    schema_hash: str
     student: NetStudent | None = None
 
-    def fit(self, examples: Examples, *, holdout: int, seed: int, tick: Tick) -> list[Candidate]:
+    def fit(
+        self, examples: Examples, *, holdout: int, seed: int, tick: Tick, lessons: Lessons | None = None
+    ) -> list[Candidate]:
         """A candidate for each precision; all are held against the net in float32 as numpy computes it."""
         student = fit_net_student(
             examples,
@@ -84,6 +98,7 @@ class Nets:
             points=self.points,
             holdout=holdout,
             seed=seed,
+            lessons=lessons,
             tick=tick,
         )
         self.student = student
@@ -101,5 +116,5 @@ class Nets:
                 native=native,
                 holdout_mae_s=student.holdout_mae_s[precision],
             )
-            for precision, graph in student.graphs.items()
+            for precision, graph in ((name, stamp(one, self.schema_hash)) for name, one in student.graphs.items())
         ]

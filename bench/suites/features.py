@@ -17,8 +17,9 @@ import uvloop
 from feast import FeatureStore
 
 from adapters.artifact_store import ETA_FILE
-from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout, SqliteOnlineStore
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout
 from adapters.redis_pipe import RedisPipe
+from adapters.sqlite_online_store import SqliteOnlineStore
 from bench.acceptance import Line, at_least, at_most
 from bench.feast_views import feature_store, on_sqlite
 from bench.markdown import table

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aserving/proto/tandem.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"!\n\x05Point\x12\x0b\n\x03lat\x18\x01 \x01(\x01\x12\x0b\n\x03lon\x18\x02 \x01(\x01\"C\n\x05Place\x12\x0e\n\x04zone\x18\x01 \x01(\tH\x00\x12!\n\x05point\x18\x02 \x01(\x0b\x32\x10.tandem.v1.PointH\x00\x42\x07\n\x05place\"\x7f\n\x04Trip\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x06pickup\x18\x02 \x01(\x0b\x32\x10.tandem.v1.Place\x12!\n\x07\x64ropoff\x18\x03 \x01(\x0b\x32\x10.tandem.v1.Place\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x0ePredictRequest\x12\x1e\n\x05trips\x18\x01 \x03(\x0b\x32\x0f.tandem.v1.Trip\x12\x0c\n\x04unit\x18\x02 \x01(\t\"{\n\x03\x45ta\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65ta_s\x18\x02 \x01(\x01\x12\r\n\x05low_s\x18\x03 \x01(\x01\x12\x0e\n\x06high_s\x18\x04 \x01(\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0b\n\x03\x61rm\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\"C\n\x0fPredictResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1c\n\x04\x65tas\x18\x02 \x03(\x0b\x32\x0e.tandem.v1.Eta2P\n\nEtaService\x12\x42\n\x07Predict\x12\x19.tandem.v1.PredictRequest\x1a\x1a.tandem.v1.PredictResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aserving/proto/tandem.proto\x12\ttandem.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"!\n\x05Point\x12\x0b\n\x03lat\x18\x01 \x01(\x01\x12\x0b\n\x03lon\x18\x02 \x01(\x01\"C\n\x05Place\x12\x0e\n\x04zone\x18\x01 \x01(\tH\x00\x12!\n\x05point\x18\x02 \x01(\x0b\x32\x10.tandem.v1.PointH\x00\x42\x07\n\x05place\"\x7f\n\x04Trip\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x06pickup\x18\x02 \x01(\x0b\x32\x10.tandem.v1.Place\x12!\n\x07\x64ropoff\x18\x03 \x01(\x0b\x32\x10.tandem.v1.Place\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x0ePredictRequest\x12\x1e\n\x05trips\x18\x01 \x03(\x0b\x32\x0f.tandem.v1.Trip\x12\x0c\n\x04unit\x18\x02 \x01(\t\"{\n\x03\x45ta\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65ta_s\x18\x02 \x01(\x01\x12\r\n\x05low_s\x18\x03 \x01(\x01\x12\x0e\n\x06high_s\x18\x04 \x01(\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0b\n\x03\x61rm\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\"C\n\x0fPredictResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x1c\n\x04\x65tas\x18\x02 \x03(\x0b\x32\x0e.tandem.v1.Eta\"k\n\x05Rider\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x06pickup\x18\x02 \x01(\x0b\x32\x10.tandem.v1.Place\x12!\n\x07\x64ropoff\x18\x03 \x01(\x0b\x32\x10.tandem.v1.Place\x12\x11\n\twaiting_s\x18\x04 \x01(\x01\"K\n\x06\x44river\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x08location\x18\x02 \x01(\x0b\x32\x10.tandem.v1.Place\x12\x11\n\tfree_in_s\x18\x03 \x01(\x01\"e\n\rAssignRequest\x12 \n\x06riders\x18\x01 \x03(\x0b\x32\x10.tandem.v1.Rider\x12\"\n\x07\x64rivers\x18\x02 \x03(\x0b\x32\x11.tandem.v1.Driver\x12\x0e\n\x06policy\x18\x03 \x01(\t\"?\n\x08\x41ssigned\x12\r\n\x05rider\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x14\n\x0cpickup_eta_s\x18\x03 \x01(\x01\"\xc5\x01\n\x0e\x41ssignResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x13.tandem.v1.Assigned\x12\x11\n\tunmatched\x18\x03 \x03(\t\x12\x0e\n\x06policy\x18\x04 \x01(\t\x12\x11\n\tmatrix_ms\x18\x05 \x01(\x01\x12\x10\n\x08solve_ms\x18\x06 \x01(\x01\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\"^\n\x0bRideRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12 \n\x06pickup\x18\x02 \x01(\x0b\x32\x10.tandem.v1.Place\x12!\n\x07\x64ropoff\x18\x03 \x01(\x0b\x32\x10.tandem.v1.Place\"f\n\x0cRideResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x14\n\x0cpickup_eta_s\x18\x04 \x01(\x01\x12\x10\n\x08waited_s\x18\x05 \x01(\x01\x32P\n\nEtaService\x12\x42\n\x07Predict\x12\x19.tandem.v1.PredictRequest\x1a\x1a.tandem.v1.PredictResponse\"\x00\x32\x8d\x01\n\x0f\x44ispatchService\x12?\n\x06\x41ssign\x12\x18.tandem.v1.AssignRequest\x1a\x19.tandem.v1.AssignResponse\"\x00\x12\x39\n\x04Ride\x12\x16.tandem.v1.RideRequest\x1a\x17.tandem.v1.RideResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ETA']._serialized_end=494
   _globals['_PREDICTRESPONSE']._serialized_start=496
   _globals['_PREDICTRESPONSE']._serialized_end=563
-  _globals['_ETASERVICE']._serialized_start=565
-  _globals['_ETASERVICE']._serialized_end=645
+  _globals['_RIDER']._serialized_start=565
+  _globals['_RIDER']._serialized_end=672
+  _globals['_DRIVER']._serialized_start=674
+  _globals['_DRIVER']._serialized_end=749
+  _globals['_ASSIGNREQUEST']._serialized_start=751
+  _globals['_ASSIGNREQUEST']._serialized_end=852
+  _globals['_ASSIGNED']._serialized_start=854
+  _globals['_ASSIGNED']._serialized_end=917
+  _globals['_ASSIGNRESPONSE']._serialized_start=920
+  _globals['_ASSIGNRESPONSE']._serialized_end=1117
+  _globals['_RIDEREQUEST']._serialized_start=1119
+  _globals['_RIDEREQUEST']._serialized_end=1213
+  _globals['_RIDERESPONSE']._serialized_start=1215
+  _globals['_RIDERESPONSE']._serialized_end=1317
+  _globals['_ETASERVICE']._serialized_start=1319
+  _globals['_ETASERVICE']._serialized_end=1399
+  _globals['_DISPATCHSERVICE']._serialized_start=1402
+  _globals['_DISPATCHSERVICE']._serialized_end=1543
 # @@protoc_insertion_point(module_scope)

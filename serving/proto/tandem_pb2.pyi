@@ -72,3 +72,91 @@ class PredictResponse(_message.Message):
     request_id: str
     etas: _containers.RepeatedCompositeFieldContainer[Eta]
     def __init__(self, request_id: _Optional[str] = ..., etas: _Optional[_Iterable[_Union[Eta, _Mapping]]] = ...) -> None: ...
+
+class Rider(_message.Message):
+    __slots__ = ("id", "pickup", "dropoff", "waiting_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PICKUP_FIELD_NUMBER: _ClassVar[int]
+    DROPOFF_FIELD_NUMBER: _ClassVar[int]
+    WAITING_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pickup: Place
+    dropoff: Place
+    waiting_s: float
+    def __init__(self, id: _Optional[str] = ..., pickup: _Optional[_Union[Place, _Mapping]] = ..., dropoff: _Optional[_Union[Place, _Mapping]] = ..., waiting_s: _Optional[float] = ...) -> None: ...
+
+class Driver(_message.Message):
+    __slots__ = ("id", "location", "free_in_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    FREE_IN_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    location: Place
+    free_in_s: float
+    def __init__(self, id: _Optional[str] = ..., location: _Optional[_Union[Place, _Mapping]] = ..., free_in_s: _Optional[float] = ...) -> None: ...
+
+class AssignRequest(_message.Message):
+    __slots__ = ("riders", "drivers", "policy")
+    RIDERS_FIELD_NUMBER: _ClassVar[int]
+    DRIVERS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    riders: _containers.RepeatedCompositeFieldContainer[Rider]
+    drivers: _containers.RepeatedCompositeFieldContainer[Driver]
+    policy: str
+    def __init__(self, riders: _Optional[_Iterable[_Union[Rider, _Mapping]]] = ..., drivers: _Optional[_Iterable[_Union[Driver, _Mapping]]] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class Assigned(_message.Message):
+    __slots__ = ("rider", "driver", "pickup_eta_s")
+    RIDER_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    PICKUP_ETA_S_FIELD_NUMBER: _ClassVar[int]
+    rider: str
+    driver: str
+    pickup_eta_s: float
+    def __init__(self, rider: _Optional[str] = ..., driver: _Optional[str] = ..., pickup_eta_s: _Optional[float] = ...) -> None: ...
+
+class AssignResponse(_message.Message):
+    __slots__ = ("request_id", "assignments", "unmatched", "policy", "matrix_ms", "solve_ms", "model", "source", "reason")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    UNMATCHED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    MATRIX_MS_FIELD_NUMBER: _ClassVar[int]
+    SOLVE_MS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    assignments: _containers.RepeatedCompositeFieldContainer[Assigned]
+    unmatched: _containers.RepeatedScalarFieldContainer[str]
+    policy: str
+    matrix_ms: float
+    solve_ms: float
+    model: str
+    source: str
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., assignments: _Optional[_Iterable[_Union[Assigned, _Mapping]]] = ..., unmatched: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ..., matrix_ms: _Optional[float] = ..., solve_ms: _Optional[float] = ..., model: _Optional[str] = ..., source: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RideRequest(_message.Message):
+    __slots__ = ("id", "pickup", "dropoff")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PICKUP_FIELD_NUMBER: _ClassVar[int]
+    DROPOFF_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pickup: Place
+    dropoff: Place
+    def __init__(self, id: _Optional[str] = ..., pickup: _Optional[_Union[Place, _Mapping]] = ..., dropoff: _Optional[_Union[Place, _Mapping]] = ...) -> None: ...
+
+class RideResponse(_message.Message):
+    __slots__ = ("request_id", "id", "driver", "pickup_eta_s", "waited_s")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    PICKUP_ETA_S_FIELD_NUMBER: _ClassVar[int]
+    WAITED_S_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    id: str
+    driver: str
+    pickup_eta_s: float
+    waited_s: float
+    def __init__(self, request_id: _Optional[str] = ..., id: _Optional[str] = ..., driver: _Optional[str] = ..., pickup_eta_s: _Optional[float] = ..., waited_s: _Optional[float] = ...) -> None: ...

@@ -55,6 +55,26 @@ def entry(reason: str = "because") -> Entry:
     return Entry(1.5, "olga", "pause", "eta-1", reason)
 
 
+def test_the_newest_records_of_a_subject(ledger: Ledger) -> None:
+    """Oldest first, of one subject or of all, no more than asked for."""
+    for subject in ("eta-1", "eta-2", "eta-1", "eta-1"):
+        ledger.commit([], [Entry(1.5, "olga", "pause", subject, "because")])
+    assert [record.seq for record in ledger.newest(10)] == [1, 2, 3, 4]
+    assert [record.seq for record in ledger.newest(2)] == [3, 4]
+    assert [record.seq for record in ledger.newest(2, "eta-1")] == [3, 4]
+    assert [record.seq for record in ledger.newest(9, "eta-1")] == [1, 3, 4]
+    assert ledger.newest(9, "eta-3") == []
+
+
+def test_a_lease_shows_its_holder(ledger: Ledger) -> None:
+    """Until it ends or is given back."""
+    assert ledger.holder("controller", 0.0) is None
+    ledger.lease("controller", "a", 0.0, 5.0)
+    assert (ledger.holder("controller", 4.9), ledger.holder("controller", 5.0)) == ("a", None)
+    ledger.release("controller", "a")
+    assert ledger.holder("controller", 1.0) is None
+
+
 def test_a_document_follows_its_revision(ledger: Ledger) -> None:
     """The next revision is written; the same one again, or one after a gap, is a conflict and changes nothing."""
     ledger.commit([Document("a", 1, "one")], [])

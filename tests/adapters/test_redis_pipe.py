@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.redis_pipe import Address, RedisPipe, command, parse_url
+from adapters.redis_address import Address, parse_url
+from adapters.redis_pipe import RedisPipe, command
 from contracts.errors import Unavailable
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

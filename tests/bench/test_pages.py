@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.suites import adr_data_plane, batching, memory, model_time
+from bench.suites import adr_data_plane, batching, dispatch, memory, model_time
 
 
 def _fault(failed: int, error: str = "", *, ends: bool = True) -> dict[str, Any]:
@@ -62,3 +62,18 @@ def test_memory_is_told_a_process_a_line() -> None:
     assert "| HAProxy | 10.0 | - |" in page
     assert "| all | 110 | 100 |" in page
     assert memory.lines(result)[0].met is None
+
+
+def test_dispatch_is_judged_by_its_batch_of_a_thousand() -> None:
+    """Greedy's time and other sizes are told, and not judged."""
+    figures = dict.fromkeys(
+        ("p50_ms", "cpu_ms", "matrix_p50_ms", "solve_p50_ms", "cold_ms", "loop_late_p99_ms", "loop_late_most_ms"), 1.0
+    )
+    rows = [
+        {**figures, "riders": 1000, "drivers": drivers, "policy": policy, "p99_ms": p99_ms, "calls": 30}
+        for drivers, policy, p99_ms in ((1000, "batch", 200.0), (3000, "greedy", 300.0), (3000, "batch", 140.0))
+    ]
+    (line,) = dispatch.lines({"rows": rows})
+    assert line.met
+    assert "| 1,000 x 3,000, greedy | 1.00 | 300 |" in dispatch.page({"rows": rows})
+    assert dispatch.lines({"rows": []})[0].met is None

@@ -20,7 +20,8 @@ from adapters.window_cells import RedisWindowCells
 from contracts.clock import Clock, SystemClock
 from contracts.features import VIEWS
 from contracts.zones import Zones
-from pipelines.stream import GROUP, LiveFeatures, Outside
+from pipelines.live_features import LiveFeatures, Outside
+from pipelines.stream import GROUP
 from pipelines.trip_references import References
 
 CLAIM_S = 0.3

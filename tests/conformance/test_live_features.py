@@ -20,10 +20,12 @@ import pandas as pd
 import pytest
 import redis
 
+from adapters.feast_encoding import is_row_key
 from adapters.online_store import RedisOnlineStore, RowLayout
 from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert
 from adapters.redis_pipe import RedisPipe
 from adapters.redis_stream import RedisStream
+from adapters.trip_log import TripLog
 from adapters.trips_file import write_zones
 from adapters.valkey import EmbeddedValkey
 from contracts.errors import Unavailable
@@ -274,6 +276,69 @@ def test_a_consumer_killed_in_mid_batch_loses_and_doubles_nothing(
     with redis.Redis.from_url(valkey.url) as client:
         assert client.xlen(dead_letter_topic(topic)) == 20 * len(POISON)
     stream.close()
+
+
+def test_an_erased_server_is_filled_again_from_the_log(valkey: EmbeddedValkey, topic: str, tmp_path: Path) -> None:
+    """Cells, rows and what was remembered: the next trips count on top, a repeated one not, and it is told."""
+    now, stream, told = FakeClock(1_800_000_005.0), FakeStream(), list[int]()
+    of = outside(valkey.socket_url, topic, stream)
+    object.__setattr__(of, "log", TripLog(tmp_path, now))
+    object.__setattr__(of, "erased", lambda: told.append(1))
+    features = live_features(of, ZONES, now)
+    trips = [encode_event(trip) for trip in recent(100, now.seconds)]
+    stream.publish(topic, [("", payload) for payload in trips[:80]])
+    features.step(0.0)
+    before = [read(valkey, "city_live", CITY), *(read(valkey, "zone_live", zone) for zone in ZONES.ids)]
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+    assert np.isnan(read(valkey, "city_live", CITY)).all()
+    features.step(0.0)
+    after = [read(valkey, "city_live", CITY), *(read(valkey, "zone_live", zone) for zone in ZONES.ids)]
+    np.testing.assert_array_equal(before, after)
+    assert (told, features.counts["erasures"]) == ([1], 1)
+    stream.publish(topic, [("", payload) for payload in trips[70:]])
+    features.step(0.0)
+    (cells,) = of.cells.read([("city", CITY)])
+    assert sum(count for count, *_ in cells.values()) == 100
+    # Another consumer of the same log, and a server that was filled before it came: nothing is told.
+    other = live_features(of, ZONES, now)
+    other.step(0.0)
+    assert (told, other.counts["additions_restored"]) == ([1], 0)
+
+
+def test_rows_that_another_emptied_come_back(valkey: EmbeddedValkey, topic: str) -> None:
+    """At the next grid time, as when history is materialized anew while the stream runs."""
+    now, stream = FakeClock(1_800_000_005.0), FakeStream()
+    features = live_features(outside(valkey.socket_url, topic, stream), ZONES, now)
+    stream.publish(topic, [("", encode_event(trip)) for trip in recent(100, now.seconds)])
+    features.step(0.0)
+    now.advance(10)
+    features.step(0.0)  # what a tick writes
+    before = [read(valkey, "zone_live", zone) for zone in ZONES.ids]
+    with redis.Redis.from_url(valkey.url) as client:
+        rows = [key for key in client.keys("*tandem") if is_row_key(key)]
+        assert client.delete(*rows) == 1 + len(ZONES.ids)
+    now.advance(10)
+    features.step(0.0)
+    after = [read(valkey, "zone_live", zone) for zone in ZONES.ids]
+    assert [row[0] >= 0 for row in after] == [True] * len(ZONES.ids)
+    assert [row[0] for row in after] >= [row[0] for row in before]
+
+
+def test_no_trip_counts_before_its_reference_is_there(valkey: EmbeddedValkey, topic: str) -> None:
+    """A store that is being filled: the batch waits, and then counts once."""
+    now, stream, there = FakeClock(1_800_000_005.0), FakeStream(), [False]
+    of = outside(valkey.socket_url, topic, stream)
+    object.__setattr__(of, "filled", lambda: there[0])
+    features = live_features(of, ZONES, now)
+    stream.publish(topic, [("", encode_event(trip)) for trip in recent(10, now.seconds)])
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="not_filled"):
+            features.step(0.0)
+    there[0] = True
+    assert features.step(0.0) == 10
+    (cells,) = of.cells.read([("city", CITY)])
+    assert sum(count for count, *_ in cells.values()) == 10
 
 
 def test_the_program_follows_until_told_to_end(valkey: EmbeddedValkey, tmp_path: Path) -> None:

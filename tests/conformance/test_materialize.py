@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import redis
 
-from adapters.online_store import OnlineStore, RedisOnlineStore, SqliteOnlineStore, entity_key
+from adapters.feast_encoding import entity_key
+from adapters.online_store import FILLED, OnlineStore, RedisOnlineStore, RowLayout
+from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert
 from adapters.redis_pipe import RedisPipe, command
+from adapters.sqlite_online_store import SqliteOnlineStore
 from adapters.trips_file import trips_writer, write_zones
 from adapters.valkey import EmbeddedValkey
+from contracts.events import FEATURES_INVALIDATED, FeaturesInvalidated, decode_event
 from contracts.features import VIEWS
 from contracts.schema import Floats
 from feature_repo.store import open_store
+from pipelines import refill as refilling
 from pipelines.layout import Layout
 from pipelines.materialize import build, materialize
 from tests.some_trips import ZONES, some_trips, zone_frame
@@ -99,3 +108,49 @@ def test_a_sqlite_is_filled_anew(home: Path) -> None:
     """The same on Feast's SQLite."""
     first, second = refill(home, open_store(home, redis_url=None))
     check(home, first, second, read(SqliteOnlineStore(home / "feast" / "online_store.db", VIEWS)))
+
+
+def test_an_erased_store_is_refilled_beside_who_writes_to_it(home: Path, valkey: EmbeddedValkey) -> None:
+    """The same rows as before, the caches told of all, what the stream wrote meanwhile untouched; one at a time."""
+    reader = RedisOnlineStore(RedisPipe(valkey.url), VIEWS)
+    whole = [("pair", "4>74"), ("pair", "4>*"), ("zone_hour", "*|035"), ("zone", "4")]
+
+    async def now_there() -> Floats:
+        try:
+            return await reader.read(whole)
+        finally:
+            await reader.close()
+
+    with redis.Redis.from_url(valkey.url) as client:
+        materialize(home, open_store(home, redis_url=valkey.url), datetime.now(UTC))
+        assert client.exists(FILLED)
+        before = asyncio.run(now_there())
+        client.flushall()
+        live = RedisOnlineWriter(valkey.url, VIEWS)
+        live.upsert([Upsert("zone_live", "4", round(time.time() * MICRO), (1.0,) * 9)], time.time())
+        client.set("tandem:refill", 1)
+        assert refilling.refill(home, valkey.url) == {"rows": {}, "why": "another process is filling it"}
+        assert not live.filled()
+        client.delete("tandem:refill")
+        found = refilling.refill(home, valkey.url)
+        assert found["rows"]["pair_stats"] > 10
+        assert live.filled()
+        after = asyncio.run(now_there())
+        start = RowLayout(VIEWS).offsets["zone_live"]
+        assert after[3, start + 1 : start + 10].tolist() == [1.0] * 9
+        for old, new in zip(before[:3], after[:3], strict=True):
+            np.testing.assert_array_equal(old, new)
+        told = {
+            tuple(key)
+            for _, fields in client.xrange(FEATURES_INVALIDATED)
+            for key in decode_event(fields[b"payload"], FeaturesInvalidated).keys
+        }
+        assert {("pair", "4>74"), ("pair", "4>*")} <= told
+        assert sum(entity == "zone_hour" for entity, _ in told) == found["rows"]["zone_hour_stats"]
+        assert not client.exists("tandem:refill")
+        client.flushall()
+
+
+def test_a_home_without_features_has_nothing_to_refill_from(tmp_path: Path, valkey: EmbeddedValkey) -> None:
+    """It says so."""
+    assert "no features in" in refilling.refill(tmp_path, valkey.url)["why"]

@@ -17,19 +17,10 @@ from feast.types import Float64
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.online_store import (
-    PROJECT,
-    OnlineStore,
-    RedisOnlineStore,
-    RowLayout,
-    SqliteOnlineStore,
-    decode_double,
-    decode_timestamp,
-    entity_key,
-    feature_field,
-    is_row_key,
-)
+from adapters.feast_encoding import PROJECT, decode_double, decode_timestamp, entity_key, feature_field, is_row_key
+from adapters.online_store import OnlineStore, RedisOnlineStore, RowLayout
 from adapters.redis_pipe import RedisPipe
+from adapters.sqlite_online_store import SqliteOnlineStore
 from adapters.valkey import EmbeddedValkey
 from contracts.schema import Floats
 from tests.fakes import VIEWS, FakeStore

@@ -13,7 +13,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.online_store import PROJECT, RedisOnlineStore, entity_key
+from adapters.feast_encoding import PROJECT, entity_key
+from adapters.online_store import RedisOnlineStore
 from adapters.online_writer import MICRO, RedisOnlineWriter, Upsert, encode_double, encode_timestamp
 from adapters.redis_pipe import RedisPipe
 from adapters.valkey import EmbeddedValkey

@@ -239,6 +239,17 @@ def test_a_topic_that_no_group_reads_keeps_the_newest(valkey: EmbeddedValkey, to
     stream.close()
 
 
+def test_a_topic_is_wanted_by_groups(valkey: EmbeddedValkey, topic: str) -> None:
+    """On Redis: not by who once wrote to it."""
+    stream = RedisStream(valkey.url)
+    assert not stream.wanted(topic)
+    stream.publish(topic, entries(1))
+    assert not stream.wanted(topic)
+    stream.subscribe(topic, topic)
+    assert stream.wanted(topic)
+    stream.close()
+
+
 def test_what_a_dead_consumer_held_is_claimed_once(valkey: EmbeddedValkey, topic: str) -> None:
     """On Redis a consumer that just vanishes is found out by its silence; its dead letters are not written twice."""
     policy = RedisStreamPolicy(claim_after_s=CLAIM_S)

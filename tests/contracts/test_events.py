@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from contracts.errors import InvalidInput
 from contracts.events import (
@@ -51,7 +52,10 @@ def refusal(raw: bytes, kind: Any = TripEnded) -> str:
 def test_events_come_back_as_they_went() -> None:
     """Each kind is read, and what is written is read again."""
     trip = decode_event(json.dumps(TRIP).encode(), TripEnded)
-    assert trip.duration_s == 600.0
+    assert (trip.duration_s, trip.request_id) == (600.0, UNSET)
+    named = decode_event(json.dumps(TRIP | {"request_id": "r"}).encode(), TripEnded)
+    assert named.request_id == "r"
+    assert decode_event(encode_event(named), TripEnded) == named
     driver = decode_event(json.dumps(DRIVER).encode(), DriverMoved)
     changed = decode_event(json.dumps(KEYS).encode(), FeaturesInvalidated)
     assert changed.keys == (("zone", "74"), ("city", "nyc"))
@@ -71,6 +75,7 @@ def test_events_come_back_as_they_went() -> None:
         ({"fare": 3}, "Object contains unknown field `fare`"),
         ({"trip_id": ""}, "trip_id: Expected `str` of length >= 1"),
         ({"trip_id": "x" * 129}, "trip_id: Expected `str` of length <= 128"),
+        ({"request_id": ""}, "request_id: Expected `str` of length >= 1"),
         ({"trip_id": 7}, "trip_id: Expected `str`, got `int`"),
         ({"pickup_zone": True}, "pickup_zone: Expected `str`, got `bool`"),
         ({"pickup_at": "2026-03-01T12:00:00"}, "pickup_at: Expected `datetime` with a timezone component"),

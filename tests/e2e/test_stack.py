@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,15 +10,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import httpx
+import msgspec
 import psutil
 import pytest
 
+from adapters.driver_positions import RedisDriverPositions
+from adapters.outbox import Outbox
+from adapters.redis_pipe import RedisPipe
+from adapters.redis_stream import RedisStream
 from adapters.valkey import free_port
+from contracts.driver_positions import DriverPosition
+from contracts.events import DRIVERS_MOVED, TRIPS_ENDED, DriverMoved, TripEnded, encode_event
 from contracts.features import ETA_SCHEMA
+from contracts.prediction_events import PREDICTIONS, PredictionEvent
+from pipelines.layout import Layout
+from pipelines.replay_trips import replay_trips
 from pipelines.stack import Stack
 from pipelines.supervisor import members
 from pipelines.up import PortTaken, down, status, up
@@ -44,7 +56,7 @@ def test_up_answers_with_the_model(stack: Running) -> None:
     assert stack.result["eta"]["eta_s"] == 600.0
     found = status(stack.home)
     assert found["ok"]
-    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve", "predictions"}
+    assert set(found["components"]) == {"supervisor", "valkey", "front", "serve", "predictions", "stream", "rollouts"}
     assert json.dumps(found)
 
 
@@ -138,6 +150,93 @@ def test_bad_requests_through_the_front(stack: Running) -> None:
                 continue  # without a body httpx sends no content type's worth of one
             content = dict(request.headers)
             check(request, client.request(request.method, request.path, content=request.body, headers=content))
+
+
+def trip_ended(number: int) -> tuple[str, bytes]:
+    """A trip that ended just now."""
+    ended = datetime.now(UTC) - timedelta(seconds=15)
+    trip = TripEnded(
+        schema_version=1,
+        trip_id=f"e2e-{number}",
+        pickup_at=ended - timedelta(seconds=600),
+        dropoff_at=ended,
+        pickup_zone="1",
+        dropoff_zone="2",
+    )
+    return "1", encode_event(trip)
+
+
+def done(stack: Running, topic: str) -> int:
+    """How many messages of a topic `tandem status` says are done."""
+    return int(status(stack.home)["stream"].get(topic, {}).get("done", 0))
+
+
+def test_events_move_what_an_eta_sees(stack: Running) -> None:
+    """Trips put into the outbox come to be in the features of an answer, which is an event of its own."""
+    stream = RedisStream(Stack(stack.home).read_record()["redis_url"])
+    predictions = stream.subscribe(PREDICTIONS, "e2e")
+    outbox = Outbox(Layout(stack.home).outbox)
+    outbox.put(TRIPS_ENDED, [trip_ended(i) for i in range(5)])
+    outbox.put(TRIPS_ENDED, [trip_ended(0), ("", b"poison")])
+    counts: list[float | None] = []
+
+    def seen() -> bool:
+        with httpx.Client() as client:
+            stack.eta(client)
+        for message in predictions.poll(100, 0.5):
+            features = msgspec.json.decode(message.payload, type=PredictionEvent).data.features
+            counts.append(features and features["city_count_60m"])
+        predictions.commit()
+        return 5.0 in counts
+
+    until(seen, "five trips in the features")
+    until(lambda: done(stack, TRIPS_ENDED) >= 6, "the status")
+    found = status(stack.home)["stream"]
+    assert (found[TRIPS_ENDED]["dead_letter"], found[TRIPS_ENDED]["lag"], found["outbox"]["done"]) == (1, 0, 7)
+    assert outbox.waiting() == 0
+    metrics = httpx.get(f"{stack.url}/metrics").text
+    assert 'tandem_stream_messages_total{result="dead_letter",topic="trips.ended"} 1.0' in metrics
+    outbox.close()
+    stream.close()
+
+
+def test_drivers_are_where_they_last_were(stack: Running) -> None:
+    """A move that was published is a position that dispatch can read."""
+    url, now = Stack(stack.home).read_record()["redis_url"], datetime.now(UTC)
+    stream = RedisStream(url)
+    for ago_s, lon in ((0, -73.985), (5, -73.975)):
+        at = now - timedelta(seconds=ago_s)
+        move = DriverMoved(schema_version=1, driver_id="d1", at=at, lat=40.755, lon=lon)
+        stream.publish(DRIVERS_MOVED, [("d1", encode_event(move))])
+    stream.close()
+
+    async def where() -> list[DriverPosition]:
+        reader = RedisDriverPositions(RedisPipe(url))
+        try:
+            return await reader.positions("1", time.time())
+        finally:
+            await reader.close()
+
+    until(lambda: [(p.driver, p.lon) for p in asyncio.run(where())] == [("d1", -73.985)], "the driver in zone 1")
+
+
+def test_recorded_traffic_is_answered(stack: Running) -> None:
+    """`tandem replay --trips` at twenty a second for some seconds: every request a success, no trip ended yet."""
+    found = replay_trips(stack.home, Layout(stack.home).trips, peak=20.0, seconds=5.0)
+    assert found["ok"], found
+    assert found["statuses"] == {"200": found["requests"]}
+    assert (found["trips_ended"], found["under_way"]) == (0, found["requests"])
+
+
+def test_a_killed_consumer_comes_back(stack: Running) -> None:
+    """The supervisor starts it again, and it goes on with what it had not committed."""
+    before = stack.pid("stream")
+    os.kill(before, 9)
+    outbox = Outbox(Layout(stack.home).outbox)
+    outbox.put(TRIPS_ENDED, [trip_ended(100)])
+    until(lambda: stack.pid("stream") not in (None, before), "a new consumer")
+    until(lambda: done(stack, TRIPS_ENDED) == 1, "its first message")
+    outbox.close()
 
 
 def test_a_killed_replica_is_not_missed(stack: Running) -> None:

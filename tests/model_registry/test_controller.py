@@ -17,12 +17,13 @@ import sqlalchemy as sa
 
 from adapters.ledger import JournalBroken, Ledger
 from adapters.state import State
-from contracts.errors import InvalidInput, Unavailable
+from contracts.errors import ArtifactInvalid, InvalidInput, NotAllowed, Unavailable
+from contracts.roles import Actor
 from contracts.routes import RouteTable
-from model_registry.desk import Actor, Refused
+from model_registry.desk import Refused
 from model_registry.enforce import replace_table
 from model_registry.lifecycle import IllegalTransition, Phase
-from tests.model_registry.world import ADMIN, BAD, BROKEN, OPERATOR, START, World, small_policy
+from tests.model_registry.world import ADMIN, BAD, BAD_SCHEMA, BROKEN, OPERATOR, START, World, small_policy
 
 GOOD_END = 40  # ticks in which a good candidate surely arrives
 
@@ -84,6 +85,42 @@ def test_no_evidence_holds(world: World) -> None:
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
 
 
+def test_a_source_with_a_bug_is_no_evidence(world: World) -> None:
+    """Whatever it raises, the rollout holds, and its deadline still counts."""
+
+    class Broken:
+        def evidence(self, *_: Any) -> Any:
+            raise ZeroDivisionError
+
+    world.arms = Broken()
+    world.controller = world.process()
+    world.start()
+    assert world.tick(30).phase is Phase.SHADOW
+    assert world.tick(40).phase is Phase.ROLLED_BACK
+    assert "no new sample" in world.latest().reason
+
+
+def test_evidence_that_was_away_is_asked_for_again_at_the_next_tick(world: World) -> None:
+    """A source that is catching up need not wait for the policy's interval."""
+    world.start()
+    world.tick(2)
+    arms, asked = world.arms, []
+
+    class Late:
+        def evidence(self, rollout: Any, now: float) -> Any:
+            asked.append(now)
+            if len(asked) < 4:
+                raise Unavailable("evidence", "catching_up")
+            return arms.evidence(rollout, now)
+
+    world.arms = Late()
+    world.controller = world.process()
+    for _ in range(10):
+        world.clock.time += 1
+        world.controller.tick("eta")
+    assert [at - asked[0] for at in asked] == [0, 1, 2, 3]
+
+
 def test_looks_keep_the_policys_interval(world: World) -> None:
     """Ticks every ten seconds look once a minute, but a route table that is not ours is put right at any tick."""
     world.start()
@@ -113,6 +150,32 @@ def test_only_the_holder_of_the_lease_acts(world: World) -> None:
     assert world.controller.tick("eta")
 
 
+def test_the_lease_is_renewed_before_it_ends_and_not_at_each_tick(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal is a synced write; ticks of a second share one for a third of the lease, and never leave a gap."""
+    renewed: list[float] = []
+    lease = world.controller._ledger.lease
+
+    def counted(name: str, holder: str, now: float, seconds: float) -> bool:
+        renewed.append(now)
+        return lease(name, holder, now, seconds)
+
+    monkeypatch.setattr(world.controller._ledger, "lease", counted)
+    other = world.process("b")
+    for _ in range(30):
+        world.clock.time += 1
+        assert world.controller.tick("eta")
+        assert not other.tick("eta")
+        assert world.ledger.holder("controller", world.clock.now()) == "a"
+    assert len(renewed) == 6
+    world.clock.time -= 3600  # a clock that was set back must not keep the lease from being renewed
+    assert world.controller.tick("eta")
+    assert len(renewed) == 7
+    world.controller.stop()
+    assert world.ledger.holder("controller", world.clock.now()) is None
+
+
 def test_two_controllers_at_once_write_one_history(world: World) -> None:
     """Two that start together, with a lease that no longer keeps them apart, still leave one line of transitions."""
     world.start()
@@ -126,6 +189,69 @@ def test_two_controllers_at_once_write_one_history(world: World) -> None:
             thread.join()
     assert world.phases() == ["start", "Shadow", "Canary", "Canary", "AB", "Promoting", "Succeeded"]
     world.ledger.verify()
+
+
+@pytest.mark.parametrize("moment", ["route_table", "put_route_table"])
+def test_a_rollback_is_never_written_over(world: World, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """An operator acts between the controller's reading and writing: no later table gives the candidate anything."""
+    world.start()
+    world.tick(4)
+    stray = msgspec.structs.replace(world.table(), candidate_percent=90.0, generation=world.table().generation + 1)
+    world.state.put_route_table(stray)
+    routes = world.controller._enforcer._routes
+    real, back = getattr(routes, moment), list[int]()
+
+    def meanwhile(*words: Any) -> Any:
+        if not back:
+            back.append(0)
+            assert world.desk.act("eta-1", "rollback", OPERATOR, "now").phase is Phase.ROLLED_BACK
+            back.append(world.table().generation)
+        return real(*words)
+
+    monkeypatch.setattr(routes, moment, meanwhile)
+    world.clock.time += 1
+    assert world.controller.tick("eta")
+    assert world.latest().phase is Phase.ROLLED_BACK
+    assert len(back) == 2
+    with sa.create_engine(world.url).connect() as connection:
+        later = sa.text("SELECT document FROM route_tables WHERE generation >= :back")
+        tables = [
+            msgspec.json.decode(text, type=RouteTable) for (text,) in connection.execute(later, {"back": back[1]})
+        ]
+    assert [table.candidate for table in tables] == [None] * len(tables)
+
+
+def test_a_stray_table_after_the_end_is_put_right(world: World) -> None:
+    """What a killed process may have left of an old state is gone at the next tick, without a rollout under way."""
+    world.start()
+    world.tick(4)
+    canary = world.table()
+    world.desk.act("eta-1", "rollback", OPERATOR, "now")
+    world.state.put_route_table(msgspec.structs.replace(canary, generation=world.table().generation + 1))
+    world.clock.time += 1
+    world.controller.tick("eta")
+    assert (world.table().champion, world.table().candidate) == (1, None)
+    settled = world.table()
+    world.clock.time += 1
+    world.controller.tick("eta")
+    assert world.table() == settled
+
+
+def test_an_alias_that_was_set_too_late_is_set_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A promotion whose registry is slow is overtaken by a rollback: alias and table are the old champion's."""
+    world.start()
+    world.tick(4)
+    real, overtaken = world.shelf.set_champion, list[str]()
+
+    def slow(model: str, version: int) -> None:
+        if version == 2 and not overtaken:
+            overtaken.append(model)
+            world.desk.act("eta-1", "rollback", OPERATOR, "no")
+        real(model, version)
+
+    monkeypatch.setattr(world.shelf, "set_champion", slow)
+    assert world.desk.act("eta-1", "promote", OPERATOR, "now").phase is Phase.ROLLED_BACK
+    assert (world.table().champion, world.shelf.alias["eta"]) == (1, 1)
 
 
 def test_of_two_starts_at_once_one_wins(world: World) -> None:
@@ -155,7 +281,7 @@ def test_a_replacing_start_ends_the_running_one(world: World) -> None:
     assert world.phases()[-2:] == ["abort", "start"]
 
 
-@pytest.mark.parametrize("promotes", [100])
+@pytest.mark.parametrize("promotes", [1000])
 def test_concurrent_promotes_get_a_generation_each(tmp_path: Path, promotes: int) -> None:
     """No table is lost and no generation is given twice."""
     state = State(f"sqlite:///{tmp_path / 'state.db'}")
@@ -240,7 +366,7 @@ def test_an_approval_opens_the_gate(world: World) -> None:
         world.desk.act("eta-1", "approve", ADMIN, "early")
     held = world.tick(GOOD_END)
     assert (held.phase, held.reason) == (Phase.CANARY, "waiting for an approval (admin) before ab")
-    with pytest.raises(Refused, match="olga is operator, must be admin"):
+    with pytest.raises(NotAllowed, match="olga is operator, must be admin"):
         world.desk.act("eta-1", "approve", OPERATOR, "fine")
     world.desk.act("eta-1", "approve", ADMIN, "fine")
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
@@ -249,9 +375,9 @@ def test_an_approval_opens_the_gate(world: World) -> None:
 def test_a_viewer_may_not_act(world: World) -> None:
     """Reading is all that a viewer does."""
     world.start()
-    with pytest.raises(Refused, match="must be operator"):
+    with pytest.raises(NotAllowed, match="must be operator"):
         world.desk.act("eta-1", "abort", Actor("vera", "viewer"), "no")
-    with pytest.raises(Refused, match="must be admin"):
+    with pytest.raises(NotAllowed, match="must be admin"):
         world.desk.set_flag("freeze", OPERATOR, "no", on=True)
 
 
@@ -270,10 +396,11 @@ def test_the_kill_switch_is_in_the_table_and_stops_the_clocks(world: World) -> N
 
 
 def test_a_disabled_model_answers_by_fallback_without_a_rollout(world: World) -> None:
-    """The per-model switch reaches the table, and only that model's."""
+    """The per-model switch reaches the table; one of a model that there is not would switch nothing, and is refused."""
     world.desk.set_flag("enabled.eta", ADMIN, "licence", on=False)
     assert world.table().fallback_only
-    world.desk.set_flag("enabled.other", ADMIN, "licence", on=False)
+    with pytest.raises(InvalidInput, match="there is no model 'other', there is eta"):
+        world.desk.set_flag("enabled.other", ADMIN, "licence", on=False)
     world.desk.set_flag("enabled.eta", ADMIN, "renewed", on=True)
     assert not world.table().fallback_only
     with pytest.raises(InvalidInput, match="'typo' is none of"):
@@ -306,6 +433,23 @@ def test_a_moved_alias_is_found_and_refused(world: World) -> None:
     world.shelf.alias["eta"] = 1
     world.desk.act("eta-1", "resume", OPERATOR, "put back")
     assert world.tick(GOOD_END).phase is Phase.SUCCEEDED
+
+
+def test_a_rollout_begins_only_where_the_alias_is_on_the_champion(world: World) -> None:
+    """A registry that names another champion than the one that serves is put right first."""
+    for alias in ({"eta": 4}, {}):
+        world.shelf.alias = alias
+        with pytest.raises(Refused, match=rf"on version {alias.get('eta')}, while eta@1 serves"):
+            world.start()
+    assert world.phases() == []
+
+
+def test_what_no_replica_can_load_is_not_begun(world: World) -> None:
+    """A version of another release's schema would wait in its shadow for the deadline."""
+    world.shelf.artifacts[2] = BAD_SCHEMA
+    with pytest.raises(ArtifactInvalid, match="schema check"):
+        world.start()
+    assert world.phases() == []
 
 
 def test_a_changed_artifact_is_never_promoted(world: World) -> None:

@@ -62,6 +62,14 @@ def test_what_is_no_policy_is_refused(text: str) -> None:
         parse_policy(text)
 
 
+@pytest.mark.parametrize("depth", range(50, 2000, 150))
+def test_a_nest_is_refused(depth: int) -> None:
+    """However deep: no level of it is where the parser fails with something else."""
+    for opens, closes in (("[", "]"), ('{"for": ', "}")):
+        with pytest.raises(PolicyInvalid):
+            parse_policy('{"model": ' + opens * depth + "1" + closes * depth + "}")
+
+
 def test_a_missing_file_is_named() -> None:
     """The error says which file."""
     with pytest.raises(PolicyInvalid, match=r"nowhere\.yaml: No such file"):

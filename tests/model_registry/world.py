@@ -9,14 +9,16 @@ from typing import Any
 from adapters.ledger import Ledger, Record
 from adapters.state import State
 from bench.simulated_arms import Arms, Truth
-from contracts.errors import NotFound, Unavailable
+from contracts.errors import ArtifactInvalid, NotFound, Unavailable
+from contracts.roles import Actor
 from contracts.routes import RouteTable
 from model_registry.controller import Controller
-from model_registry.desk import Actor, Desk
+from model_registry.desk import Desk
 from model_registry.policy import Policy, parse_policy
 from model_registry.rollout import Rollout
 
 START = 1_700_000_000.0
+BAD_SCHEMA = "digest of one that no replica can load"
 OPERATOR = Actor("olga", "operator")
 ADMIN = Actor("ada", "admin")
 POLICY = """
@@ -75,6 +77,11 @@ class Shelf:
         """Move it."""
         self._up()
         self.alias[model] = version
+
+    def verify(self, model: str, version: int) -> None:
+        """Nothing is wrong with what is there, but for what is marked so."""
+        if self.fingerprint(model, version) == BAD_SCHEMA:
+            raise ArtifactInvalid(f"{model}@{version}", "schema", "made for another")
 
     def fingerprint(self, model: str, version: int) -> str:
         """The artifact's digest."""

@@ -16,6 +16,11 @@ BAD_WORDS = [
     ["data", "tlc", "--from", "x", "--months", "2020-13"],
     ["data", "tlc", "--from", "x", "--months", "2020-09..2020-08"],
     ["train", "--seed", "2147483648"],
+    ["replay"],
+    ["replay", "--trips", "x", "--rate", "0x"],
+    ["replay", "--trips", "x", "--rate", "fast"],
+    ["replay", "--trips", "x", "--request", "y"],
+    ["replay", "--trips", "x", "--for", "-1"],
 ]
 
 

@@ -15,7 +15,8 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.artifact_store import ZONES_FILE
-from adapters.online_store import RowLayout, SqliteOnlineStore
+from adapters.online_store import RowLayout
+from adapters.sqlite_online_store import SqliteOnlineStore
 from adapters.trips_file import file_sha256, trips_writer, write_zones
 from contracts.errors import DataRefused, NotFound
 from contracts.features import LOOKUPS, VIEWS

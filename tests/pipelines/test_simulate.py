@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from contracts.dispatch import Places
 from contracts.errors import InvalidInput
 from contracts.schema import Floats
+from pipelines import cli
 from pipelines import simulate as comparison
 from pipelines import switchback as study
 from pipelines.switchback import difference
@@ -93,3 +95,39 @@ def test_the_interval_of_a_difference_goes_by_clusters() -> None:
     single = difference(means, arm, np.arange(30))
     assert spread.high - spread.low == pytest.approx(single.high - single.low)
     assert spread.low < 2.0 < spread.high
+
+
+def test_the_students_policy_needs_a_version(tmp_path: Path) -> None:
+    """The message names the option."""
+    with pytest.raises(InvalidInput, match="batch_student takes the times of a published one"):
+        comparison.simulate(tmp_path, policies=["batch_student"])
+
+
+def test_the_verb_runs_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`tandem simulate dispatch` prints one JSON object; so many drivers are one supply."""
+    words = ["simulate", "dispatch", "--json", "--home", str(tmp_path), "--scale", "1", "--hours", "8..8.5"]
+    options = ["--drivers", "9", "--supply", "1,2", "--seeds", "1", "--policies", "batch_distance"]
+    assert cli.main([*words, *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (supply,) = found["supply"].values()
+    assert supply["mean"]["greedy"]["drivers"] == 9.0
+    assert list(supply["mean"]) == ["greedy", "batch_distance"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--scale", "0"],
+        ["--scale", "nan"],
+        ["--hours", "11..7"],
+        ["--hours", "7"],
+        ["--supply", "1,0"],
+        ["--seeds", "0"],
+        ["--weekday", "5"],
+    ],
+)
+def test_wrong_usage_is_told_by_the_parser(words: list[str]) -> None:
+    """Exit status 2."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["simulate", "dispatch", *words])
+    assert caught.value.code == 2

@@ -14,14 +14,16 @@ from mlflow import MlflowClient
 from adapters.artifact_store import ETA_FILE, MATRIX_FILE, ArtifactStore, read_artifact
 from adapters.onnx_session import OnnxModel
 from adapters.trips_file import trips_writer, write_zones
-from contracts.errors import ArtifactInvalid, DataRefused, NotFound
+from contracts.errors import ArtifactInvalid, DataRefused, InvalidInput, NotFound
 from contracts.trips import CITY_TZ, TRIP_COLUMNS
 from model_registry.store import ModelStore
 from pipelines.evaluate import evaluate
 from pipelines.layout import Layout
 from pipelines.publish import publish
 from pipelines.train import train
+from pipelines.vectors import learning_data
 from training.gates import GatesFailed
+from training.settings import TrainingSettings, override
 
 TINY = {
     "teacher.rounds": 20,
@@ -83,7 +85,10 @@ def test_a_version_is_registered_with_every_baseline_beside_it(trained: dict[str
     """The last 15 % of the days are the test; nothing flips; the student beats the pair median."""
     assert (trained["version"], trained["alias"]) == (1, "champion")
     assert trained["trips"]["test_from"] == str(FIRST_DAY + timedelta(days=11))
-    assert set(trained["table"]) == {"haversine", "pair_median", "zones_only", "student", "teacher", *CANDIDATES}
+    rivals = [name for name in trained["table"] if name.endswith(("_hard", "_distilled"))]
+    assert len(rivals) == len(CANDIDATES)
+    models = {"haversine", "pair_median", "zones_only", "student", "teacher", *CANDIDATES}
+    assert set(trained["table"]) == models | set(rivals)
     assert trained["parity"]["flips"] == 0
     assert trained["table"]["student"]["below_baseline"] > 0.05
     assert 0.7 < trained["range"]["coverage"] < 0.9
@@ -154,7 +159,7 @@ def test_both_families_are_measured_and_one_is_taken_for_each_use(home: Path, tr
     assert all(row["p50_us_512"] > 0 for row in trained["candidates"].values())
     assert trained["candidates"]["net_s8s8"]["bytes"] <= 60 * 1024
     serves = trained["serves"]
-    assert trained["gates"] == dict.fromkeys(serves, "9 passed")
+    assert trained["gates"] == dict.fromkeys(serves, "10 passed")
     assert trained["table"]["student"] == trained["table"][serves[ETA_FILE]]
     files = ArtifactStore(home / "artifacts").read("eta", 1).files
     assert len(files[MATRIX_FILE]) == trained["candidates"][serves[MATRIX_FILE]]["bytes"]
@@ -185,3 +190,42 @@ def test_a_split_without_trips_on_one_side_is_refused(home: Path) -> None:
         train(home, test_from=date(2031, 1, 1))
     with pytest.raises(DataRefused, match="no trips to learn from, ended before 2001-01-01"):
         train(home, test_from=date(2001, 1, 1))
+
+
+def test_requests_that_never_became_trips_are_learned_from(home: Path, tmp_path: Path) -> None:
+    """Those without a record, of the time learned from; not those that became trips, nor those too young to tell."""
+    trips = pd.read_parquet(home / "data" / "trips.parquet")
+    asked = pd.DataFrame(
+        {
+            "id": [f"r{i}" for i in range(30)],
+            "at": trips["pickup_at"].iloc[1000:1030].reset_index(drop=True),
+            "pickup_zone": "4",
+            "dropoff_zone": "230",
+            "duration_s": np.where(np.arange(30) < 5, 600.0, np.nan),
+        }
+    )
+    asked.loc[5:9, "id"] = trips["trip_id"].iloc[1000:1005].to_numpy()
+    asked.loc[10:12, "at"] = trips["pickup_at"].iloc[-1]
+    asked.to_parquet(tmp_path / "requests.parquet")
+    data = [
+        learning_data(Layout(home), None, None, override(TrainingSettings(), TINY), requests=requests)
+        for requests in (None, tmp_path / "requests.parquet")
+    ]
+    plain, more = (len(one.background.queries.at_s) for one in data if one.background)
+    assert more - plain == 30 - 5 - 5 - 3
+    with pytest.raises(InvalidInput, match="requests: without distillation"):
+        train(home, requests=tmp_path / "requests.parquet", params={"distill.folds": 0})
+
+
+def test_a_champion_that_has_seen_the_test_is_no_judge(home: Path, trained: dict[str, Any]) -> None:
+    """It refuses nothing and passes nothing: one gate does, until somebody lets the candidate through by name."""
+    earlier = FIRST_DAY + timedelta(days=8)
+    words = r"comparison: .*eta@1 has learned from trips of the test, up to 2020-08-14.*--without-champion REASON"
+    with pytest.raises(GatesFailed, match=words) as failure:
+        train(home, params=TINY, test_from=earlier)
+    assert [one.name for one in failure.value.results if not one.passed] == ["comparison"]
+    found = train(home, params=TINY, test_from=earlier, without_champion="we compare them by hand", because="a test")
+    assert found["alias"] == "candidate"
+    assert found["comparison"].endswith("let through all the same (--without-champion): we compare them by hand")
+    client = MlflowClient(Layout(home).mlflow_uri)
+    assert client.get_run(found["run"]).data.tags["because"] == "a test"

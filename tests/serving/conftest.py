@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,22 @@ from serving.admission import Admission
 from serving.api import Api
 from serving.artifacts import load_artifact
 from serving.cached_rows import CachedRows, CachePolicy
+from serving.dispatch_http import DispatchHttp
+from serving.dispatching import Dispatching, Inside, compose_dispatch
 from serving.eta import EtaService
 from serving.exchange import Answer, Request
 from serving.features import FeatureReader
 from serving.grpc_api import GrpcApi
+from serving.grpc_dispatch import SERVICE, GrpcDispatch
 from serving.inference import InferenceService
 from serving.outcomes import Outcomes
 from serving.request_ids import RequestIds
 from serving.routing import Routing
+from serving.settings import Settings
 from serving.shadow import Shadows
 from serving.telemetry import Telemetry
 from tests.fakes import LOOKUPS, NOW, SCHEMA, VIEWS, WIDTH, FakeClock, FakeStore, TinyTrips, tiny_artifact
+from tests.fakes_dispatch import FakeDrivers
 
 
 @dataclass
@@ -97,6 +102,8 @@ class Replica:
     outcomes: Outcomes
     log: list[Prediction]
     shadows: Shadows
+    dispatch: Dispatching
+    drivers: FakeDrivers
     request: Callable[..., Awaitable[httpx.Response]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,9 +118,15 @@ class Replica:
 
 
 @pytest.fixture
-def replica(tmp_path: Path) -> Replica:
+def clock() -> FakeClock:
+    """A module whose tests need time to pass has another one."""
+    return FakeClock()
+
+
+@pytest.fixture
+def replica(tmp_path: Path, clock: FakeClock) -> Iterator[Replica]:
     """A replica that is ready."""
-    clock, store = FakeClock(), FakeStore()
+    store = FakeStore()
     store.put("city_live", "nyc", NOW - 5, 10.0)
     for zone in ("1", "2", "3"):
         store.put("zone_live", zone, NOW - 5, 3.0, 4.0)
@@ -126,10 +139,11 @@ def replica(tmp_path: Path) -> Replica:
     log: list[Prediction] = []
     shadows = Shadows(admission.has_room, log.append)
     rows = CachedRows(store, WIDTH, CachePolicy(deadline_s=1.0), clock)
+    features = FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60)
     eta = EtaService(
         routing=routing,
         trips=TinyTrips(),
-        features=FeatureReader(rows, VIEWS, LOOKUPS, future_skew_s=60),
+        features=features,
         request_ids=request_ids,
         telemetry=telemetry,
         clock=clock,
@@ -137,7 +151,14 @@ def replica(tmp_path: Path) -> Replica:
         shadows=shadows,
     )
     inference = InferenceService(routing, clock, log.append)
-    outcomes = Outcomes(state.add_outcomes, request_ids, clock)
-    api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0)
-    grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=60.0)
-    return Replica(api, grpc_api, eta, inference, routing, admission, store, clock, state, outcomes, log, shadows)
+    drivers = FakeDrivers()
+    inside = Inside(routing, TinyTrips(), features, request_ids, telemetry, clock)
+    dispatch = compose_dispatch(Settings(home=tmp_path), inside, drivers)
+    outcomes = Outcomes(dispatch.keeping(state.add_outcomes), request_ids, clock)
+    more = DispatchHttp(dispatch.dispatcher, dispatch.rides, admission, telemetry).routes
+    api = Api(eta, outcomes, inference, admission, telemetry, queue_s=60.0, more=more)
+    rpcs = {SERVICE: GrpcDispatch(dispatch.dispatcher, dispatch.rides).rpcs()}
+    grpc_api = GrpcApi(eta, inference, admission, telemetry, queue_s=60.0, more=rpcs)
+    whole = (api, grpc_api, eta, inference, routing, admission, store, clock, state, outcomes, log, shadows)
+    yield Replica(*whole, dispatch, drivers)
+    dispatch.close()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from contracts.dispatch_messages import DispatchRequest, RideRequest
 from contracts.messages import EtaRequest, OutcomesRequest
 from serving.openapi import openapi_document
 from tests.serving.conftest import Replica
@@ -124,7 +125,9 @@ def test_the_deadline_of_the_query(replica: Replica, query: str, status: int) ->
 def test_the_documents_examples_are_accepted() -> None:
     """OpenAPI's examples decode as what they are examples of, and all references resolve."""
     document = openapi_document()
-    for path, kind in (("/v1/eta", EtaRequest), ("/v1/outcomes", OutcomesRequest)):
+    kinds = {"eta": EtaRequest, "outcomes": OutcomesRequest, "dispatch": DispatchRequest, "rides": RideRequest}
+    for name, kind in kinds.items():
+        path = f"/v1/{name}"
         example = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
         msgspec.json.decode(msgspec.json.encode(example), type=kind)
     text = msgspec.json.encode(document).decode()

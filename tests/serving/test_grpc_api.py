@@ -137,3 +137,82 @@ async def test_a_refused_call_is_counted_with_the_answered(replica: Replica, tmp
     assert "try again in 1 s" in (caught.value.details() or "")
     metrics = (await replica.request("GET", "/metrics")).text
     assert f'tandem_requests_total{{route="{PREDICT}",status="RESOURCE_EXHAUSTED"}} 1' in metrics
+
+
+ASSIGN = "/tandem.v1.DispatchService/Assign"
+
+
+def rider(name: str, **given: Any) -> tandem.Rider:
+    """A rider in zone 1."""
+    return tandem.Rider(id=name, **({"pickup": tandem.Place(zone="1")} | given))
+
+
+def driver(name: str, lon: float) -> tandem.Driver:
+    """A driver in one of the squares."""
+    return tandem.Driver(id=name, location=tandem.Place(point=tandem.Point(lat=40.755, lon=lon)))
+
+
+@pytest.mark.anyio
+async def test_assign_answers_as_http_does(replica: Replica, tmp_path: Path) -> None:
+    """The same riders and drivers have the same assignment over both transports."""
+    places = {"d0": -73.972, "d1": -73.986}
+    body = {
+        "riders": [{"id": "a", "pickup": {"zone": "1"}}],
+        "drivers": [{"id": name, "location": {"lat": 40.755, "lon": lon}} for name, lon in places.items()],
+    }
+    http = (await replica.request("POST", "/v1/dispatch", json=body)).json()
+    request = tandem.AssignRequest(riders=[rider("a")], drivers=[driver(*place) for place in places.items()])
+    async with served(replica, tmp_path) as call:
+        answer = await call(ASSIGN, request, tandem.AssignResponse)
+    (pair,) = answer.assignments
+    assert (pair.rider, pair.driver) == ("a", "d1")
+    assert pair.pickup_eta_s == http["assignments"][0]["pickup_eta_s"]
+    assert (answer.policy, answer.model, answer.source, answer.reason) == ("batch", "eta@1", "model", "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("request_", "code", "words"),
+    [
+        (tandem.AssignRequest(), grpc.StatusCode.INVALID_ARGUMENT, "riders"),
+        (
+            tandem.AssignRequest(riders=[rider("a", waiting_s=float("nan"))], drivers=[driver("d", -73.98)]),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "riders[0].waiting_s",
+        ),
+        (
+            tandem.AssignRequest(riders=[rider("a")], drivers=[driver("d", 0.0)]),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "drivers[0].location",
+        ),
+        (
+            tandem.AssignRequest(riders=[rider("a")], drivers=[driver("d", -73.98)], policy="auction"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "policy",
+        ),
+    ],
+)
+async def test_a_wrong_assignment_names_its_field(
+    replica: Replica, tmp_path: Path, request_: tandem.AssignRequest, code: grpc.StatusCode, words: str
+) -> None:
+    """As over HTTP."""
+    async with served(replica, tmp_path) as call:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(ASSIGN, request_, tandem.AssignResponse)
+    assert caught.value.code() is code
+    assert words in (caught.value.details() or "")
+
+
+@pytest.mark.anyio
+async def test_a_crowd_is_turned_away_and_a_service_is_known(replica: Replica, tmp_path: Path) -> None:
+    """RESOURCE_EXHAUSTED where the queue is full; the health service knows DispatchService."""
+    admission = replica.dispatch.dispatcher.admission
+    admission.in_flight = int(admission.max_limit)
+    request = tandem.AssignRequest(riders=[rider("a")], drivers=[driver("d", -73.98)])
+    async with served(replica, tmp_path) as call:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(ASSIGN, request, tandem.AssignResponse)
+        asked = health_pb2.HealthCheckRequest(service="tandem.v1.DispatchService")
+        health = await call("/grpc.health.v1.Health/Check", asked, health_pb2.HealthCheckResponse)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert health.status == health_pb2.HealthCheckResponse.SERVING

@@ -41,6 +41,7 @@ def test_the_url_can_be_called(host: str, url: str) -> None:
         ("FEATURE_DEADLINE_MS", "inf", "1 to 10000"),
         ("HOST", "localhost", "an IP address"),
         ("REDIS_URL", "http://x:secret@y", "redis://"),
+        ("WEBHOOK_URL", "ftp://x:secret@y", "http://"),
     ],
 )
 def test_a_bad_value_names_variable_value_and_limit(name: str, value: str, limit: str) -> None:
@@ -51,6 +52,16 @@ def test_a_bad_value_names_variable_value_and_limit(name: str, value: str, limit
     assert f"TANDEM_{name}=" in words
     assert limit in words
     assert "secret" not in words
+
+
+def test_a_webhook_is_signed_with_a_key_worth_the_name() -> None:
+    """None or a short one is refused without being repeated."""
+    for key in ("", "secret"):
+        with pytest.raises(BadSetting, match=r"TANDEM_WEBHOOK_SECRET=.*16 characters or more") as caught:
+            load_settings({"TANDEM_WEBHOOK_URL": "https://hooks.example/x", "TANDEM_WEBHOOK_SECRET": key})
+        assert "'secret'" not in str(caught.value)
+    given = {"TANDEM_WEBHOOK_URL": "https://hooks.example/x", "TANDEM_WEBHOOK_SECRET": "k" * 16}
+    assert load_settings(given).webhook_secret == "k" * 16
 
 
 def test_the_documentation_is_the_codes() -> None:

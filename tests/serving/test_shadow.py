@@ -78,8 +78,21 @@ def test_a_shadow_that_fails_harms_nobody(replica: Replica) -> None:
     run_shadows(replica)
     assert replica.shadows.failed == 1
     shadow = replica.log[1]
-    assert shadow.reason == "model_error"
+    assert (shadow.reason, shadow.fallback) == ("model_error", b"\1")
     assert np.isnan(np.frombuffer(shadow.answers, dtype="<f4")).all()
+
+
+def test_a_shadow_that_answers_nonsense_has_failed(replica: Replica) -> None:
+    """By the rule that keeps such answers from callers; what it said is in the log."""
+    replica.routing.offer(RouteTable(model="eta", generation=2, champion=1, shadow=2, shadow_percent=100, salt="s"))
+    nonsense = tuple(np.array([seconds], dtype=np.float32) for seconds in (-5.0, -6.0, np.inf))
+    replica.routing.loaded()["2"].onnx.run = lambda _matrix: nonsense  # type: ignore[method-assign, assignment, return-value]
+    assert ask(replica, "rider").etas[0].source == "model"
+    run_shadows(replica)
+    shadow = replica.log[1]
+    assert (shadow.reason, shadow.fallback) == ("model_output_invalid", b"\1")
+    assert np.frombuffer(shadow.answers, dtype="<f4").tolist() == [-5.0, -6.0, np.inf]
+    assert (replica.shadows.ran, replica.shadows.failed) == (0, 1)
 
 
 @pytest.mark.parametrize("when", ["offered", "waiting"])

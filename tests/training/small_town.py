@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.schema import Floats
+from contracts.schema import Feature, FeatureSchema, Floats
 from training.encoding import Columns, Encoding, fit_encoding
 from training.settings import NetSettings
 from training.trees import Examples
@@ -13,6 +13,9 @@ LAT: Floats = np.array([40.70, 40.71, 40.72, 40.73, 40.73, 40.74, 40.75, 40.76, 
 LON: Floats = np.array([-74.0, -73.99, -74.01, -73.98, -73.97, -73.99, -73.9, -73.95, -73.8])
 COLUMNS = Columns(counts=(7,), nullable=(6, 8), places=((0, 1), (2, 3)), clock=(4, 5), offset=9)
 WIDTH = 10
+SCHEMA = FeatureSchema(
+    "town", tuple(Feature(f"f{i}", -200.0 if i < 4 else 0.0, 200.0, nullable=i in {6, 8}) for i in range(WIDTH))
+)
 SMALL_NET = NetSettings(first=24, second=12, place_width=4, hour_width=2, epochs=12, batch=128, learning_rate=1e-2)
 
 _SLOW = np.array([0.0, 0.3, -0.3, 0.2, -0.2, 0.4, 0.0, -0.4, 0.1])

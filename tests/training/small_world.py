@@ -9,8 +9,9 @@ import numpy as np
 
 from adapters.onnx_session import OnnxModel
 from contracts.schema import Matrix
-from training.export import Head, eta_graph, floor_thresholds, tree_node
+from training.export import Head, eta_graph, floor_thresholds, round_leaves
 from training.settings import TreeSettings
+from training.tree_ensemble import tree_node
 from training.trees import Examples
 
 OFFSET = 2
@@ -24,6 +25,7 @@ class Exported:
     raw: lgb.Booster
     booster: lgb.Booster
     head: Head
+    graph: bytes
     model: OnnxModel
 
 
@@ -43,9 +45,10 @@ def draw(rows: int, seed: int = 0) -> Examples:
 
 
 def export(raw: lgb.Booster, head: Head) -> Exported:
-    """Floor and export."""
-    booster = floor_thresholds(raw)
-    return Exported(raw, booster, head, OnnxModel(eta_graph(tree_node(booster), booster.num_feature(), head)))
+    """Floor, round and export."""
+    booster = round_leaves(floor_thresholds(raw))
+    graph = eta_graph(tree_node(booster), booster.num_feature(), head)
+    return Exported(raw, booster, head, graph, OnnxModel(graph))
 
 
 def with_absent(matrix: Matrix, seed: int = 5) -> Matrix:

@@ -9,31 +9,31 @@ import numpy as np
 import pytest
 
 from adapters.onnx_session import OnnxModel
-from contracts.schema import Feature, FeatureSchema
 from contracts.zones import Zones
-from tests.training.small_town import COLUMNS, LAT, LON, SMALL_NET, WIDTH, draw_town
+from tests.training.small_town import COLUMNS, LAT, LON, SCHEMA, SMALL_NET, WIDTH, draw_town
 from tests.training.small_world import SMALL
 from training.context import TripContext
 from training.evaluate import Estimates
 from training.evidence import Champion, gather, repeat_diff_s
-from training.export import Head, eta_graph, tree_node
-from training.gates import judge
+from training.export import Head, eta_graph, stamp
+from training.gates import NoReference, judge
 from training.golden import golden_rows
 from training.net_graph import NetHead, net_graph
 from training.parity import agreement
 from training.students import Candidate, Nets, Trees
-from training.tiers import TripVectors, answers
+from training.tiers import answers
+from training.tree_ensemble import tree_node
+from training.trip_vectors import TripVectors
 
 ROWS = 4000
-SCHEMA = FeatureSchema(
-    "town", tuple(Feature(f"f{i}", -200.0 if i < 4 else 0.0, 200.0, nullable=i in {6, 8}) for i in range(WIDTH))
-)
+NOBODY = NoReference("it is the first version", accepted=True)
 
 
 @pytest.fixture(scope="module")
 def families() -> tuple[Trees, Nets]:
     """Both, still to be fitted."""
-    return Trees(SMALL, COLUMNS.offset), Nets(SMALL_NET, COLUMNS, (LAT, LON))
+    schema_hash = SCHEMA.schema_hash()
+    return Trees(SMALL, COLUMNS.offset, schema_hash), Nets(SMALL_NET, COLUMNS, (LAT, LON), schema_hash)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_trips() -> TripVectors:
     return TripVectors(Zones(ids, ids, ("Town",) * len(ids), LAT, LON), context, drawn.matrix, drawn.duration_s)
 
 
-def failed(candidate: Candidate, trips: TripVectors, champion: Champion | str = "there is none yet") -> list[str]:
+def failed(candidate: Candidate, trips: TripVectors, champion: Champion | NoReference = NOBODY) -> list[str]:
     """Gates that a candidate does not pass as `matrix.onnx`, for which both families may stand."""
     reference = np.exp(trips.matrix[:, 9].astype(np.float64))
     evidence = gather(
@@ -84,6 +84,7 @@ def failed(candidate: Candidate, trips: TripVectors, champion: Champion | str = 
 
 def remade(candidate: Candidate, graph: bytes) -> Candidate:
     """The same candidate with another export."""
+    graph = stamp(graph, SCHEMA.schema_hash())
     return replace(candidate, graph=graph, served=OnnxModel(graph))
 
 
@@ -129,7 +130,7 @@ def test_a_worse_model_does_not_follow_a_better_champion(
     candidates: dict[str, Candidate], test_trips: TripVectors
 ) -> None:
     """Three trees against the net: by the whole, and in a slice."""
-    (few,) = Trees(replace(SMALL, rounds=3), COLUMNS.offset).fit(
+    (few,) = Trees(replace(SMALL, rounds=3), COLUMNS.offset, SCHEMA.schema_hash()).fit(
         draw_town(5000), holdout=1200, seed=1, tick=lambda: None
     )
     found = failed(few, test_trips, Champion("eta@1", candidates["net"].served))

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.manifest import Parity
 from training.evaluate import Estimates, mae_change_interval
-from training.gates import Evidence, GatesFailed, Limits, Reference, SchemaFound, judge
+from training.gates import Evidence, GatesFailed, Limits, NoReference, Reference, SchemaFound, judge
 
 ROWS = 6000
 _RNG = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def test_a_good_candidate_passes(evidence: Evidence) -> None:
     """With a sentence for each gate."""
     results = judge(evidence)
     assert _failed(evidence) == []
-    assert len({one.name for one in results}) == len(results) == 9
+    assert len({one.name for one in results}) == len(results) == 10
     assert all(one.words for one in results)
 
 
@@ -133,6 +133,7 @@ def test_rounding_that_costs_accuracy_is_refused(native_s: Any, words: str) -> N
         ("parity", {"parity": Parity(0, 0.0, 0)}),
         ("latency", {"p50_us": float("nan")}),
         ("baselines", {"baselines": {}}),
+        ("baselines", {"baselines": {**GOOD.baselines, "haversine": ETA_S[:0]}}),
         ("slices", {"labels": {"borough": np.array([f"b{i}" for i in range(ROWS)], dtype=object)}}),
     ],
 )
@@ -141,20 +142,40 @@ def test_no_data_is_no_proof(gate: str, change: dict[str, Any]) -> None:
     assert _failed(replace(GOOD, **change)) == [gate]
 
 
-def test_without_a_champion_the_reason_is_told() -> None:
-    """The first version has none; the other gates still judge."""
-    results = {one.name: one for one in judge(replace(GOOD, champion="it is the first version", p50_us=1e6))}
+def test_the_first_version_needs_no_champion() -> None:
+    """One gate says why nothing was compared, the three that would compare point to it, the others still judge."""
+    nobody = NoReference("it is the first version", accepted=True)
+    results = {one.name: one for one in judge(replace(GOOD, champion=nobody, p50_us=1e6))}
     assert all(one.passed for one in results.values())
+    assert results["comparison"].words == "not held against a champion: it is the first version"
     for gate in ("latency", "champion", "slices"):
-        assert results[gate].words == "not held against a champion: it is the first version"
+        assert "the gate `comparison` says why" in results[gate].words
+
+
+def test_a_champion_that_can_not_be_compared_is_a_refusal() -> None:
+    """By one gate, until somebody lets it through by name."""
+    unlike = NoReference("eta@3 has learned from trips of the test, up to 2021-01-04", accepted=False)
+    assert _failed(replace(GOOD, champion=unlike)) == ["comparison"]
+    assert _failed(replace(GOOD, champion=replace(unlike, accepted=True))) == []
+
+
+def test_an_interval_over_too_few_days_is_no_proof() -> None:
+    """Two days resampled say little of other days, however good both were."""
+    assert _failed(replace(GOOD, day=np.arange(ROWS) % 2)) == ["baselines", "champion"]
+
+
+def test_a_slice_that_can_not_be_judged_is_the_worst() -> None:
+    """NaN answers of the champion in one slice do not hide behind the next slice."""
+    holes = np.where(BOROUGH == "Manhattan", np.nan, CHAMPION.eta_s)
+    assert "slices" in _failed(replace(GOOD, champion=replace(CHAMPION, eta_s=holes)))
 
 
 def test_a_refusal_names_every_failed_gate() -> None:
     """The use, the candidate, which of the gates, and by how much."""
     failure = GatesFailed("eta.onnx", "tree", judge(replace(GOOD, size=3_000_000, repeat_diff_s=1.0)))
     assert str(failure) == (
-        "tree for eta.onnx failed 2 of 9 gates and is not kept: determinism: the same rows asked again, alone or among "
-        "others, differ by 1.000 s, at most 0.05 s; size: 3,000,000 bytes, at most 2,000,000"
+        "tree for eta.onnx failed 2 of 10 gates and is not kept: determinism: the same rows asked again, alone or "
+        "among others, differ by 1.000 s, at most 0.05 s; size: 3,000,000 bytes, at most 2,000,000"
     )
 
 

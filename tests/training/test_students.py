@@ -17,7 +17,7 @@ from training.students import Candidate, Nets, Trees
 def candidates() -> list[Candidate]:
     """Of both families, fitted on the same trips."""
     town = draw_town(5000)
-    families = (Trees(SMALL, COLUMNS.offset), Nets(SMALL_NET, COLUMNS, (LAT, LON)))
+    families = (Trees(SMALL, COLUMNS.offset, "a"), Nets(SMALL_NET, COLUMNS, (LAT, LON), "a"))
     return [one for family in families for one in family.fit(town, holdout=1200, seed=1, tick=lambda: None)]
 
 
@@ -45,7 +45,8 @@ def test_candidates_are_measured_side_by_side(candidates: list[Candidate]) -> No
 def test_every_epoch_ticks() -> None:
     """A progress bar hears of the probe's epochs and of the net's."""
     ticks: list[None] = []
-    Nets(SMALL_NET, COLUMNS, (LAT, LON)).fit(draw_town(600), holdout=100, seed=1, tick=lambda: ticks.append(None))
+    nets = Nets(SMALL_NET, COLUMNS, (LAT, LON), "a")
+    nets.fit(draw_town(600), holdout=100, seed=1, tick=lambda: ticks.append(None))
     assert len(ticks) == 2 * SMALL_NET.epochs
 
 
