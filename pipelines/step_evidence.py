@@ -98,18 +98,19 @@ class StepEvidence:
         """
         state, until = self.state, self._matured.until(now)
         cells = math.floor((until - self._entered_at) / state.tally.cell_s)
-        while state.matured_to < (end := self._entered_at + cells * state.tally.cell_s):
-            if not time_left():
-                return False
-            end = min(end, state.matured_to + _LABEL_SLICE_S)
+        whole = self._entered_at + cells * state.tally.cell_s
+        while state.matured_to < whole:
+            end = min(whole, state.matured_to + _LABEL_SLICE_S)
             self._label(state.matured_to, end)
             state.matured_to = end
-        while state.history_to < self._entered_at <= until:
-            if not time_left():
+            if end < whole and not time_left():
                 return False
+        while state.history_to < self._entered_at <= until:
             end = min(self._entered_at, state.history_to + _HISTORY_SLICE_S)
             self._remember(state.history_to, end)
             state.history_to = end
+            if end < self._entered_at and not time_left():
+                return False
         return True
 
     def evidence(self, policy: Policy, now: float) -> Evidence:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from adapters.artifact_store import Artifact, ArtifactStore, read_artifact
-from contracts.errors import ArtifactInvalid, NotFound
+from contracts.errors import ArtifactInvalid, NotFound, Unavailable
 from contracts.manifest import MANIFEST_FILE, Lineage, ModelManifest, Parity, sha256
 
 FILES = {"eta.onnx": b"trees", "golden.parquet": b"rows"}
@@ -74,6 +75,18 @@ def test_missing_files_and_manifests_are_found(tmp_path: Path) -> None:
         read_artifact(path)
     (path / MANIFEST_FILE).unlink()
     with pytest.raises(ArtifactInvalid, match=r"manifest\.json"):
+        read_artifact(path)
+
+
+def test_a_disk_that_fails_is_no_tampering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may answer again, and nothing is known of the content meanwhile."""
+    path = ArtifactStore(tmp_path).publish(Artifact(manifest(), FILES))
+
+    def failing(_path: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(Unavailable, match=r"artifact store unavailable.*Input/output error"):
         read_artifact(path)
 
 

@@ -475,6 +475,22 @@ def test_an_unreachable_registry_holds_but_does_not_blind(world: World) -> None:
     assert world.tick().phase is Phase.ROLLED_BACK
 
 
+def test_a_registry_with_a_bug_does_not_blind_either(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asking it raises: a broken candidate is rolled back, and a good one waits."""
+    world.start()
+    world.tick(4)
+
+    def broken(*_: object) -> None:
+        raise ImportError("no module of that name")
+
+    monkeypatch.setattr("model_registry.enforce.Enforcer.alias_problem", broken)
+    step = world.latest().step
+    assert world.tick(10).step == step
+    world.arms.faulty, world.arms.fault_at = BROKEN, world.clock.time
+    assert world.tick().phase in {Phase.ROLLING_BACK, Phase.ROLLED_BACK}
+    assert world.table().candidate is None
+
+
 def test_webhooks_arrive_in_order_and_give_up_in_the_end(world: World) -> None:
     """A receiver that is down costs one try a tick, later ones wait; once it is up, all arrive in order."""
     world.wire.down = True

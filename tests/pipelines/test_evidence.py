@@ -489,6 +489,24 @@ def test_a_look_has_a_budget(arms: Arms) -> None:
     assert source.evidence(arms.rollout, NOW + 60).samples == 3
 
 
+def test_a_part_of_the_labels_is_no_evidence(arms: Arms) -> None:
+    """They come in the order of time: what has been read of them says nothing of what is still to be read."""
+    for minute in range(0, 120, 30):
+        arms.clock.seconds = NOW + 60.0 * minute
+        arms.completed(arms.answer("canary", after_s=60.0 * minute), actual_s=650.0)
+    arms.log.close()
+    late = NOW + 7200 + CUT_S + SETTLE_S
+    source, looks = arms.source(budget_s=0.0), list[Evidence]()
+    waited = 0
+    while not looks:
+        try:
+            looks.append(source.evidence(arms.rollout, late))
+        except Unavailable:
+            waited += 1
+    assert waited > 1
+    assert looks == [arms.source().evidence(arms.rollout, late)]
+
+
 def test_cells_that_no_guardrail_looks_at_are_let_go(arms: Arms) -> None:
     """When windows are full: a step of weeks takes no more memory than one of hours."""
     source = arms.source()
