@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from adapters.driver_positions import DriverPositionWriter, Move
+from adapters.driver_position_writer import DriverPositionWriter, Move
 from adapters.streams import Subscription
 from contracts.clock import Clock
 from contracts.errors import InvalidInput

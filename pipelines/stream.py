@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
 
-from adapters.driver_positions import DriverPositionWriter
+from adapters.driver_position_writer import DriverPositionWriter
 from adapters.invalidations import invalidations_stream
 from adapters.online_store import RedisOnlineStore
 from adapters.online_writer import RedisOnlineWriter

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import redis
 
-from adapters.driver_positions import DriverPositionWriter, Move, RedisDriverPositions
+from adapters.driver_position_writer import DriverPositionWriter, Move
+from adapters.driver_positions import RedisDriverPositions
 from adapters.redis_pipe import RedisPipe
 from adapters.valkey import EmbeddedValkey
 from contracts.driver_positions import DriverPosition
