@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Final
 
 _LOG: Final = logging.getLogger(__name__)
 _STOP_S: Final = 3.0
+_AGAIN_S: Final = 30.0  # after one that failed
 
 
 class Chore:
@@ -19,6 +21,7 @@ class Chore:
     def __init__(self, module: str, due: Callable[[float], bool]) -> None:
         self._module, self._due = module, due
         self._process: subprocess.Popen[bytes] | None = None
+        self._again_at = math.inf
         self.failures = 0
 
     def look(self, now: float) -> None:
@@ -30,8 +33,10 @@ class Chore:
             self._process = None
             if status:
                 self.failures += 1
+                self._again_at = now + _AGAIN_S
                 _LOG.error("%s ended with status %d", self._module, status)
-        if self._due(now):
+        if self._due(now) or now >= self._again_at:
+            self._again_at = math.inf
             self._process = subprocess.Popen([sys.executable, "-m", self._module])
 
     def stop(self) -> None:

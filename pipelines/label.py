@@ -107,6 +107,12 @@ def label(
                     raise DataRefused(str(layout.features), "were built anew while they were read; run this again")
                 processors = workers or len(os.sched_getaffinity(0))
                 for part, table in ENGINES[engine](job, pending, workers=processors):
+                    expected = min(part_rows, asked.rows - part * part_rows)
+                    if table.num_rows != expected:  # Ray cuts what is too large for one of its blocks
+                        words = (
+                            f"has {table.num_rows} rows of part {part}, {expected} are wanted; try fewer --part-rows"
+                        )
+                        raise DataRefused(f"engine {engine}", words)
                     parts.write(part, with_lineage(table, {**plan, "part": part}))
                     bar.update(table.num_rows)
         counted = count_labels(out / part_name(part) for part in sorted(parts.done))

@@ -51,7 +51,8 @@ def refill(home: Path, redis_url: str) -> dict[str, Any]:
         return materialize(home, store, datetime.now(UTC), anew=False, written=tell)
     finally:
         with unavailable("online store", "features_unavailable"):
-            client.delete(_LOCK)
+            if client.get(_LOCK) == b"%d" % os.getpid():  # it may have run out, and be another's by now
+                client.delete(_LOCK)
 
 
 def main() -> int:

@@ -43,6 +43,26 @@ def test_one_at_a_time_and_again_when_asked(tmp_path: Path, monkeypatch: pytest.
     assert chore.failures == 1
 
 
+def test_one_that_failed_is_due_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute later, though nobody asks again; once it succeeds there is no more of it."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    there = tmp_path / "there"
+    (tmp_path / "failing_chore.py").write_text(f"import os, sys\nsys.exit(not os.path.exists({str(there)!r}))\n")
+    asked = Asked()
+    chore = Chore("failing_chore", asked)
+    asked.ask()
+    until_done(chore)
+    chore.look(0.0)
+    until_done(chore)
+    there.touch()
+    chore.look(29.0)
+    assert (chore.failures, chore._process) == (1, None)
+    chore.look(31.0)
+    until_done(chore)
+    chore.look(1e6)
+    assert (chore.failures, chore._process) == (1, None)
+
+
 def test_it_ends_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped where it runs, and nothing where it does not."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
