@@ -116,7 +116,7 @@ def running_stack(home: Path, **settings: str) -> Iterator[Running]:
     model = constant_onnx(len(ETA_SCHEMA.features), 600.0)
     ArtifactStore(home / "artifacts").publish(tiny_artifact(home / "made", schema=ETA_SCHEMA, model=model))
     fill(home)
-    patience = {"FEATURE_DEADLINE_MS": "1000"}  # a busy machine is not what is tested
+    patience = {"FEATURE_DEADLINE_MS": "1000", "QUEUE_MS": "1000"}  # a busy machine is not what is tested
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"PORT": free_port(), "GRPC_PORT": free_port(), **patience, **settings}.items():
             patch.setenv(f"TANDEM_{name}", str(value))
