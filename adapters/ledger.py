@@ -7,17 +7,18 @@ both are there or neither, whenever the process dies, and two writers never both
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from contracts.errors import TandemError, Unavailable
+from adapters.database import Database
+from contracts.errors import TandemError
 
 OUTBOX_LIMIT: Final = 1000
-_BUSY_MS: Final = 5000
+_ALONE: Final = "tandem.ledger"  # the chain has one end
 _GENESIS: Final = "0" * 64
 _TABLES: Final = sa.MetaData()
 _DOCUMENTS: Final = sa.Table(
@@ -113,16 +114,11 @@ class Ledger:
     """One database. Calls block: run them on a thread where an event loop waits. Each may raise Unavailable."""
 
     def __init__(self, url: str) -> None:
-        self._sqlite = url.startswith("sqlite")
-        self._engine = sa.create_engine(url, pool_pre_ping=not self._sqlite)
-        if self._sqlite:
-            sa.event.listen(self._engine, "connect", _set_up_sqlite)
-        with self._writing() as connection:
-            _TABLES.create_all(connection)
+        self._database = Database(url, _TABLES)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def get(self, key: str) -> Document | None:
         """The document of a key."""
@@ -181,7 +177,7 @@ class Ledger:
     def holder(self, name: str, now: float) -> str | None:
         """Who has a lease."""
         query = sa.select(_LEASES.c.holder).where(_LEASES.c.name == name, _LEASES.c.until > now)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             found: str | None = connection.execute(query).scalar()
         return found
 
@@ -199,7 +195,7 @@ class Ledger:
             .order_by(_OUTBOX.c.seq)
             .limit(limit)
         )
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [Message(_record(row), row["attempts"]) for row in connection.execute(query).mappings()]
 
     def sent(self, seq: int) -> None:
@@ -215,36 +211,15 @@ class Ledger:
 
     def _documents(self, condition: Any) -> list[Document]:
         query = sa.select(_DOCUMENTS).where(condition).order_by(_DOCUMENTS.c.key)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [Document(**row) for row in connection.execute(query).mappings()]
 
     def _records(self, query: Any) -> list[Record]:
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that is alone from its first read: the chain has one end."""
-        with _translated(), self._engine.begin() as connection:
-            if self._sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tandem.ledger'))")
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(), self._engine.connect() as connection:
-            yield connection
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """A database that is locked, gone or full is an outage that callers know how to wait for."""
-    try:
-        yield
-    except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError) as error:
-        raise Unavailable("state database", "failed", str(error.orig)) from error
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.writing(_ALONE)
 
 
 def _put(connection: sa.Connection, document: Document) -> None:
@@ -279,12 +254,3 @@ def _hash(seq: int, entry: Entry, previous: str) -> str:
 def _record(row: Any) -> Record:
     entry = Entry(*(row[name] for name in Entry.__struct_fields__))
     return Record(row["seq"], entry, row["previous"], row["hash"])
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # `_writing` begins its transactions itself
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()

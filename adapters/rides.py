@@ -6,18 +6,17 @@ one ride that has not ended; the index says so, whoever writes. SQLite or Postgr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from contracts.errors import Unavailable
+from adapters.database import Database
 from contracts.rides import DriverAssigned, NoDriver, Ride
 
 KEPT_S: Final = 86_400.0  # how long an id is known after its ride has ended
-_BUSY_MS: Final = 5000
+_ALONE: Final = "tandem.rides"  # who is free is looked up in the same transaction
 _ROWS_AT_ONCE: Final = 500
 _TABLES: Final = sa.MetaData()
 _RIDES: Final = sa.Table(
@@ -50,22 +49,16 @@ class Rides:
     """One database. Calls block: run them on a thread where an event loop waits. Each may raise Unavailable."""
 
     def __init__(self, url: str) -> None:
-        self._sqlite = url.startswith("sqlite")
-        self._engine = sa.create_engine(url, pool_pre_ping=not self._sqlite)
-        self._insert: Any = sqlite.insert if self._sqlite else postgresql.insert
-        if self._sqlite:
-            sa.event.listen(self._engine, "connect", _set_up_sqlite)
-        with self._writing() as connection:
-            _TABLES.create_all(connection)
+        self._database = Database(url, _TABLES)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def ask(self, rides: Sequence[Ride]) -> None:
         """Let rides wait; the same one again waits as long as it now says, one that is decided stays as it is."""
         rows = [{name: getattr(ride, name) for name in _RIDES.c.keys()} for ride in rides]  # noqa: SIM118 - columns
-        insert = self._insert(_RIDES)
+        insert = self._database.insert(_RIDES)
         same = sa.and_(_WAITS, _RIDES.c.content == insert.excluded.content, _RIDES.c.until < insert.excluded.until)
         again = insert.on_conflict_do_update(
             index_elements=[_RIDES.c.id], set_={"until": insert.excluded.until}, where=same
@@ -76,7 +69,7 @@ class Rides:
     def find(self, ids: Sequence[str]) -> list[Ride]:
         """The rides of these ids that there are."""
         found: list[Ride] = []
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             for start in range(0, len(ids), _ROWS_AT_ONCE):
                 query = sa.select(_RIDES).where(_RIDES.c.id.in_(ids[start : start + _ROWS_AT_ONCE]))
                 found += [Ride(**row) for row in connection.execute(query).mappings()]
@@ -85,14 +78,14 @@ class Rides:
     def waiting(self, region: int, limit: int) -> list[Ride]:
         """Rides of a region that wait, the oldest first."""
         query = sa.select(_RIDES).where(_WAITS, _RIDES.c.region == region)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(_RIDES.c.asked_at, _RIDES.c.id).limit(limit)).mappings()
             return [Ride(**row) for row in rows]
 
     def busy(self, now: float) -> set[str]:
         """Drivers who belong to a ride."""
         query = sa.select(_RIDES.c.driver).where(_OPEN, _RIDES.c.held_until > now)
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return set(connection.execute(query).scalars())
 
     def decide(self, assigned: Sequence[DriverAssigned], refused: Sequence[NoDriver], now: float, hold_s: float) -> int:
@@ -121,20 +114,8 @@ class Rides:
             ended = _RIDES.update().where(_RIDES.c.id.in_(ours), _OPEN).values(ended_at=now)
             return connection.execute(ended).rowcount
 
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction that is alone from its first read: who is free is looked up in it."""
-        with _translated(), self._engine.begin() as connection:
-            if self._sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tandem.rides'))")
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(), self._engine.connect() as connection:
-            yield connection
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        return self._database.writing(_ALONE)
 
 
 def _assign(connection: sa.Connection, pair: DriverAssigned, now: float, hold_s: float) -> int:
@@ -147,21 +128,3 @@ def _assign(connection: sa.Connection, pair: DriverAssigned, now: float, hold_s:
         "held_until": now + hold_s,
     }
     return connection.execute(_RIDES.update().where(_RIDES.c.id == pair.ride, _WAITS, ~taken).values(row)).rowcount
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """A database that is locked, gone or full is an outage that callers know how to wait for."""
-    try:
-        yield
-    except (sa.exc.OperationalError, sa.exc.IntegrityError) as error:
-        raise Unavailable("state database", "failed", str(error.orig)) from error
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # `_writing` begins its transactions itself
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()

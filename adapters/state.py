@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from contracts.errors import NotFound, TandemError, Unavailable
+from adapters.database import Database
+from contracts.errors import NotFound, TandemError
 from contracts.messages import Outcome
 from contracts.outcomes import KeptOutcome
 from contracts.routes import RouteTable
 
-_BUSY_MS: Final = 5000
 _TABLES: Final = sa.MetaData()
 # Append only: the highest generation is in force, and the primary key is the compare-and-set.
 _ROUTES: Final = sa.Table(
@@ -50,46 +48,21 @@ class StaleGeneration(TandemError):
         self.current = current
 
 
-class BadStateUrl(TandemError):
-    """The database's URL can't be used. Only its scheme is told: the rest may hold a password."""
-
-    def __init__(self, url: str, error: Exception) -> None:
-        scheme, mark, _ = url.partition("://")
-        cause = f"; {error}" if isinstance(error, ImportError) else ""
-        super().__init__(
-            f"TANDEM_STATE_URL ({scheme + mark if mark else 'no scheme'}…): must be sqlite:///path,"
-            f" postgresql://… or postgresql+psycopg2://…{cause}"
-        )
-
-
 class State:
     """One database. Calls block: run them on a thread where an event loop waits."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self._engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        except (sa.exc.ArgumentError, ImportError) as error:  # an unknown database, or one whose driver is not here
-            raise BadStateUrl(url, error) from None
-        self._insert: Any = sqlite.insert
-        if self._engine.dialect.name == "sqlite":
-            _keep_private(self._engine.url.database)
-            sa.event.listen(self._engine, "connect", _set_up_sqlite)
-        else:
-            self._insert = postgresql.insert
-        self._create_tables()
+        self._database = Database(url, _TABLES)
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._database.close()
 
     def route_table(self, model: str) -> RouteTable:
         """The table in force; raises NotFound or Unavailable."""
         query = sa.select(_ROUTES.c.document).where(_ROUTES.c.model == model).order_by(_ROUTES.c.generation.desc())
-        try:
-            with self._engine.connect() as connection:
-                document = connection.execute(query.limit(1)).scalar()
-        except sa.exc.OperationalError as error:
-            raise Unavailable("state database", "failed", str(error.orig)) from error
+        with self._database.reading() as connection:
+            document = connection.execute(query.limit(1)).scalar()
         if document is None:
             raise NotFound("route table", model, "publish a version first")
         return msgspec.json.decode(document, type=RouteTable)
@@ -97,11 +70,8 @@ class State:
     def route_tables(self, model: str, newest: int = 1000) -> list[RouteTable]:
         """The newest tables that were ever in force, oldest first; raises Unavailable."""
         query = sa.select(_ROUTES.c.document).where(_ROUTES.c.model == model).order_by(_ROUTES.c.generation.desc())
-        try:
-            with self._engine.connect() as connection:
-                documents = connection.execute(query.limit(newest)).scalars().all()
-        except sa.exc.OperationalError as error:
-            raise Unavailable("state database", "failed", str(error.orig)) from error
+        with self._database.reading() as connection:
+            documents = connection.execute(query.limit(newest)).scalars().all()
         return [msgspec.json.decode(document, type=RouteTable) for document in reversed(documents)]
 
     def put_route_table(self, table: RouteTable) -> None:
@@ -110,16 +80,14 @@ class State:
             _ROUTES.c.model == table.model
         )
         row = {"model": table.model, "generation": table.generation, "document": msgspec.json.encode(table).decode()}
-        try:
-            with self._engine.begin() as connection:
-                found = connection.execute(current).scalar_one()
-                if table.generation != found + 1:
-                    raise StaleGeneration(table.model, table.generation, found)
+        with self._database.writing() as connection:
+            found = connection.execute(current).scalar_one()
+            if table.generation != found + 1:
+                raise StaleGeneration(table.model, table.generation, found)
+            try:
                 connection.execute(_ROUTES.insert().values(row))
-        except sa.exc.IntegrityError as error:
-            raise StaleGeneration(table.model, table.generation, table.generation) from error
-        except sa.exc.OperationalError as error:
-            raise Unavailable("state database", "failed", str(error.orig)) from error
+            except sa.exc.IntegrityError as error:  # another has written it since
+                raise StaleGeneration(table.model, table.generation, table.generation) from error
 
     def add_outcomes(self, outcomes: Sequence[Outcome], received_at: float) -> int:
         """Keep outcomes durably; returns how many were new. One of the same request, trip and event changes nothing.
@@ -139,12 +107,9 @@ class State:
         ]
         if not rows:
             return 0
-        statement = self._insert(_OUTCOMES).on_conflict_do_nothing().returning(_OUTCOMES.c.event)
-        try:
-            with self._engine.begin() as connection:
-                return len(connection.execute(statement, rows).all())
-        except sa.exc.DBAPIError as error:
-            raise Unavailable("state database", "not_written", str(error.orig)) from error
+        statement = self._database.insert(_OUTCOMES).on_conflict_do_nothing().returning(_OUTCOMES.c.event)
+        with self._database.writing() as connection:
+            return len(connection.execute(statement, rows).all())
 
     def outcomes_between(self, first_request: str, last_request: str) -> list[KeptOutcome]:
         """Everything kept of requests from one id to another; raises Unavailable.
@@ -153,49 +118,14 @@ class State:
         """
         columns = [_OUTCOMES.c[name] for name in KeptOutcome.__struct_fields__]
         query = sa.select(*columns).where(_OUTCOMES.c.request_id.between(first_request, last_request))
-        try:
-            with self._engine.connect() as connection:
-                return [KeptOutcome(*row) for row in connection.execute(query)]
-        except sa.exc.OperationalError as error:
-            raise Unavailable("state database", "failed", str(error.orig)) from error
+        with self._database.reading() as connection:
+            return [KeptOutcome(*row) for row in connection.execute(query)]
 
     def secret(self, name: str) -> bytes:
         """32 random bytes that all who share the database share; made by whoever asks first. Raises Unavailable."""
         value = {"name": name, "value": secrets.token_bytes(32)}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(self._insert(_SECRETS).values(value).on_conflict_do_nothing())
-                known = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name))
-                found: bytes = known.scalar_one()
-        except sa.exc.DBAPIError as error:
-            raise Unavailable("state database", "failed", str(error.orig)) from error
+        with self._database.writing() as connection:
+            connection.execute(self._database.insert(_SECRETS).values(value).on_conflict_do_nothing())
+            known = connection.execute(sa.select(_SECRETS.c.value).where(_SECRETS.c.name == name))
+            found: bytes = known.scalar_one()
         return found
-
-    def _create_tables(self) -> None:
-        try:
-            _TABLES.create_all(self._engine)
-        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
-            self._create_tables_again()  # another process made them between the look and the act
-
-    def _create_tables_again(self) -> None:
-        try:
-            _TABLES.create_all(self._engine)
-        except sa.exc.DBAPIError as error:
-            raise Unavailable("state database", "failed", str(error.orig)) from error
-
-
-def _keep_private(database: str | None) -> None:
-    """Outcomes and the secret are the owner's only; SQLite gives its -wal and -shm files the mode of the database."""
-    if database and not database.startswith((":memory:", "file:")):
-        path = Path(database)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged outcome survives a power cut
-    cursor.close()

@@ -158,7 +158,7 @@ def test_a_locked_database_is_an_outage(tmp_path: Path, monkeypatch: pytest.Monk
     """What SQLite calls locked is Unavailable here, with its words."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
     ledger = Ledger(url)
-    monkeypatch.setattr(module, "_BUSY_MS", 1)
+    monkeypatch.setattr("adapters.database._BUSY_MS", 1)
     hasty = Ledger(url)
     with ledger._writing(), pytest.raises(Unavailable, match="database is locked"):
         hasty.commit([Document("a", 1, "")], [])

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.state import BadStateUrl, StaleGeneration, State
+from adapters.database import BadStateUrl
+from adapters.state import StaleGeneration, State
 from contracts.errors import NotFound, Unavailable
 from contracts.messages import Outcome
 from contracts.routes import RouteTable
@@ -85,7 +86,7 @@ def test_a_secret_is_shared_and_stays(url: str) -> None:
 
 def test_a_locked_database_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that holds the database longer than we wait is an outage, not a bug."""
-    monkeypatch.setattr("adapters.state._BUSY_MS", 1)
+    monkeypatch.setattr("adapters.database._BUSY_MS", 1)
     state = State(f"sqlite:///{tmp_path / 'state.db'}")
     with sqlite3.connect(tmp_path / "state.db") as other:
         other.execute("BEGIN IMMEDIATE")

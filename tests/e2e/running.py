@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,18 +58,20 @@ class Running:
         return [p for p in members(Stack(self.home).id) if "ServeReplica" in " ".join(p.cmdline())]
 
 
-@dataclass
-class Callers:
-    """Two clients that ask all the time and count what they get."""
+class Clients:
+    """Two clients that ask all the time, from `with` to its end."""
 
-    stack: Running
-    seen: Counter[str] = field(default_factory=Counter)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    def __init__(self, *, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(2)]
+
+    def ask(self, client: httpx.Client) -> None:
+        """Ask once, and remember what came."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         """Start asking."""
-        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
         for thread in self._threads:
             thread.start()
         return self
@@ -80,15 +82,28 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self) -> None:
-        with httpx.Client() as client:
-            while not self._stop.wait(0.02):
-                try:
-                    answer = self.stack.eta(client)
-                    kind = answer.json()["etas"][0]["source"] if answer.status_code == 200 else str(answer.status_code)
-                except httpx.HTTPError as error:
-                    kind = type(error).__name__
-                self.seen[kind] += 1
+    def _run(self) -> None:
+        with httpx.Client(timeout=10) as client:
+            while not self._stop.wait(self._pause_s):
+                self.ask(client)
+
+
+class Callers(Clients):
+    """They count what they get."""
+
+    def __init__(self, stack: Running) -> None:
+        super().__init__(pause_s=0.02)
+        self._stack = stack
+        self.seen: Counter[str] = Counter()
+
+    def ask(self, client: httpx.Client) -> None:
+        """See Clients."""
+        try:
+            answer = self._stack.eta(client)
+            kind = answer.json()["etas"][0]["source"] if answer.status_code == 200 else str(answer.status_code)
+        except httpx.HTTPError as error:
+            kind = type(error).__name__
+        self.seen[kind] += 1
 
 
 def until(done: Callable[[], bool], what: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +18,7 @@ from pipelines import rollouts
 from pipelines.stack import Stack
 from pipelines.supervisor import members
 from pipelines.up import down, status, up
-from tests.e2e.running import TRIPS, fill, until
+from tests.e2e.running import TRIPS, Clients, fill, until
 from tests.rollout_home import POLICY, rollout_home
 
 pytest.importorskip("pipelines.evidence", reason="the controller needs a source of evidence")
@@ -38,35 +37,20 @@ class Seen:
     reason: str = ""
 
 
-@dataclass
-class Traffic:
-    """Two clients that ask all the time and remember what they got."""
+class Traffic(Clients):
+    """They remember every answer."""
 
-    url: str
-    seen: list[Seen] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    def __init__(self, url: str) -> None:
+        super().__init__(pause_s=0.01)
+        self._url = url
+        self.seen: list[Seen] = []
 
-    def __enter__(self) -> Self:
-        """Start asking."""
-        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop asking."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
-        with httpx.Client(timeout=10) as client:
-            while not self._stop.wait(0.01):
-                asked_at = time.monotonic()
-                answer = client.post(f"{self.url}/v1/eta", json=TRIPS)
-                eta = answer.json()["etas"][0] if answer.status_code == 200 else {}
-                self.seen.append(Seen(asked_at, answer.status_code, eta.get("model", ""), eta.get("reason", "")))
+    def ask(self, client: httpx.Client) -> None:
+        """See Clients."""
+        asked_at = time.monotonic()
+        answer = client.post(f"{self._url}/v1/eta", json=TRIPS)
+        eta = answer.json()["etas"][0] if answer.status_code == 200 else {}
+        self.seen.append(Seen(asked_at, answer.status_code, eta.get("model", ""), eta.get("reason", "")))
 
 
 @dataclass

@@ -426,7 +426,7 @@ def test_no_log_is_no_evidence(arms: Arms) -> None:
 
 def test_a_database_that_is_away_is_no_evidence(arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read by then is counted when it is back, once."""
-    monkeypatch.setattr("adapters.state._BUSY_MS", 1)
+    monkeypatch.setattr("adapters.database._BUSY_MS", 1)
     arms.answer("canary")
     arms.log.flush()
     source, routes = arms.source(), arms.state.route_tables
