@@ -113,7 +113,7 @@ def _down(a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _status(a: argparse.Namespace) -> dict[str, Any]:
-    return _run("up", "status", a.home)
+    return _run("status", "status", a.home)
 
 
 def _doctor(a: argparse.Namespace) -> dict[str, Any]:

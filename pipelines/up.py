@@ -1,4 +1,4 @@
-"""`tandem up`, `down` and `status`: from nothing to a served ETA, and back to nothing."""
+"""`tandem up` and `down`: from nothing to a served ETA, and back to nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from adapters.state import State
 from adapters.tables import read_zones
 from contracts.errors import NotFound, TandemError, Unavailable
 from contracts.routes import RouteTable
-from pipelines.ask import answers, one_eta
+from pipelines.ask import one_eta
 from pipelines.layout import MODEL, Layout
 from pipelines.stack import Stack, alone, private_folder
-from pipelines.stream_metrics import stream_status
+from pipelines.status import ready, routes, summary
 from pipelines.supervisor import log_path, members, sweep
-from serving.front import ready_replicas
 from serving.settings import PREFIX, Settings
 
 _READY_S: Final = 180.0
@@ -55,8 +54,8 @@ def up(home: Path, *, foreground: bool = False, progress: bool = True) -> dict[s
     with alone(stack):
         settings = stack.settings(os.environ)
         if stack.supervisor():
-            _wait(stack, lambda: _ready(stack, settings), "the replicas")
-            return {"already_up": True, **_summary(stack, settings)}
+            _wait(stack, lambda: ready(stack, settings), "the replicas")
+            return {"already_up": True, **summary(stack, settings)}
         sweep(stack.id)
         result = _start(stack, settings, progress=progress)
     if foreground:
@@ -81,8 +80,8 @@ def _start(stack: Stack, settings: Settings, *, progress: bool) -> dict[str, Any
         _spawn(stack, settings)
         _wait(stack, lambda: bool(stack.read_record().get("redis_url")), "the online store")
         _fill_online_store(stack.home, stack.read_record()["redis_url"], progress=progress)
-        _wait(stack, lambda: _ready(stack, settings), "the replicas")
-        return _summary(stack, settings) | {"eta": one_eta(settings.url, _zones(settings))}
+        _wait(stack, lambda: ready(stack, settings), "the replicas")
+        return summary(stack, settings) | {"eta": one_eta(settings.url, _zones(settings))}
     except BaseException:  # an interrupt, too, leaves nothing half started
         _stop(stack)
         raise
@@ -109,31 +108,6 @@ def _stop(stack: Stack) -> dict[str, Any]:
         shutil.rmtree(stack.run / "ray", ignore_errors=True)
     left = [process.pid for process in members(stack.id)]
     return {"ok": not left, "stopped": bool(supervisor or ended), "left": left}
-
-
-def status(home: Path) -> dict[str, Any]:
-    """What runs, which version, at which addresses; `ok` where it answers."""
-    stack = Stack(home)
-    settings = stack.settings(os.environ)
-    supervisor, record = stack.supervisor(), stack.read_record()
-    ready = supervisor is not None and answers(f"{settings.url}/readyz")
-    rows = {"supervisor": {"pid": None, "restarts": 0, "memory_mb": 0}}
-    if supervisor:
-        rows["supervisor"] |= {"pid": supervisor.pid, "memory_mb": _memory([supervisor])}
-    for name, component in record.get("components", {}).items():
-        rows[name] = {**component, "memory_mb": _memory(_tree(component["pid"]))}
-    return {
-        "ok": ready,
-        "up": supervisor is not None,
-        "ready": ready,
-        "replicas": f"{ready_replicas(stack.sockets)} of {_number(settings)} ready",
-        "route": _route(settings),
-        "url": record.get("url", settings.url),
-        "docs": f"{settings.url}/docs",
-        "log": str(log_path(stack.run)),
-        "stream": stream_status(stack.sockets, time.time()) if supervisor else {},
-        "components": rows,
-    }
 
 
 def _prepare(home: Path, settings: Settings, *, progress: bool) -> None:
@@ -196,19 +170,6 @@ def _spawn(stack: Stack, settings: Settings) -> None:
         raise Unavailable("the stack", "not_started", f"{log_path(stack.run)} has the cause at {settings.url}")
 
 
-def _number(settings: Settings) -> str:
-    few, most = settings.fewest, settings.most
-    return str(most) if few == most else f"{few} to {most}"
-
-
-def _ready(stack: Stack, settings: Settings) -> bool:
-    """Whether the replicas answer that there always are.
-
-    The first question also waits out the front's own start, when it counts on all.
-    """
-    return answers(f"{settings.url}/readyz") and ready_replicas(stack.sockets) >= settings.fewest
-
-
 def _wait(stack: Stack, done: Any, thing: str) -> None:
     deadline = time.monotonic() + _READY_S
     while not done():
@@ -239,61 +200,8 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _zones(settings: Settings) -> Sequence[str]:
-    champion = ArtifactStore(settings.artifacts).path(MODEL, _routes(settings).champion)
+    champion = ArtifactStore(settings.artifacts).path(MODEL, routes(settings).champion)
     return read_zones(champion / ZONES_FILE).ids
-
-
-def _summary(stack: Stack, settings: Settings) -> dict[str, Any]:
-    return {
-        "url": settings.url,
-        "docs": f"{settings.url}/docs",
-        "grpc": f"{settings.host}:{settings.grpc_port}",
-        "route": _route(settings),
-        "log": str(log_path(stack.run)),
-        "stop": "make down, or: tandem down",
-    }
-
-
-def _route(settings: Settings) -> str:
-    if settings.state.startswith("sqlite") and not (settings.home / "state.db").exists():
-        return ""
-    try:
-        table = _routes(settings)
-    except NotFound:
-        return ""
-    words = [f"champion {MODEL}@{table.champion}"]
-    if table.candidate:
-        words.append(f"canary {MODEL}@{table.candidate} at {table.candidate_percent:g} %")
-    if table.shadow:
-        words.append(f"shadow {MODEL}@{table.shadow}")
-    if table.fallback_only:
-        words.append("switched off by a flag")
-    return ", ".join([*words, f"generation {table.generation}"])
-
-
-def _routes(settings: Settings) -> RouteTable:
-    state = State(settings.state)
-    try:
-        return state.route_table(MODEL)
-    finally:
-        state.close()
-
-
-def _tree(pid: int | None) -> list[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)] if pid else []
-    except psutil.Error:
-        return []
-
-
-def _memory(processes: list[psutil.Process]) -> int:
-    """The proportional shares of processes, in MB: what they share counts once."""
-    total = 0
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            total += process.memory_full_info().pss
-    return total >> 20
 
 
 def _feature_store() -> Any:

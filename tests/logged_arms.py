@@ -12,6 +12,8 @@ from adapters.state import State
 from contracts.messages import Outcome
 from contracts.predictions import Prediction
 from contracts.routes import RouteTable
+from model_registry.evidence import Arm, Evidence
+from model_registry.histogram import Histogram
 from model_registry.lifecycle import Phase
 from model_registry.policy import AB, Policy, Shadow
 from model_registry.rollout import Rollout, route_table
@@ -122,3 +124,29 @@ def answered(arm: str, at: float, eta_s: float, **changes: Any) -> Prediction:
         "model_ms": 1.0,
     }
     return prediction(0, trips=1, **{**fields, **changes})
+
+
+def total(evidence: Evidence, side: str) -> Arm:
+    """All cells of an arm as one."""
+    found = [getattr(cell, side) for cell in evidence.cells]
+    counts: dict[str, Any] = {"latency": {}, "model": {}}
+    for arm in found:
+        for name in ("requests", "errors", "fallbacks", "labels", "abs_error_sum", "abs_error_sumsq"):
+            counts[name] = counts.get(name, 0) + getattr(arm, name)
+        for name in ("latency", "model"):
+            for bucket, n in getattr(arm, name).counts.items():
+                counts[name][bucket] = counts[name].get(bucket, 0) + n
+    return Arm(**{**counts, "latency": Histogram(counts["latency"]), "model": Histogram(counts["model"])})
+
+
+def watched(seen: list[str]) -> Any:
+    """A reader of segments that notes whose records it reads."""
+    from adapters.prediction_segments import SegmentReader  # noqa: PLC0415 - before it is replaced
+
+    class Watched(SegmentReader):
+        def __iter__(self) -> Any:
+            for record in super().__iter__():
+                seen.append(record.request_id)
+                yield record
+
+    return Watched

@@ -16,7 +16,7 @@ import pytest
 from adapters.outbox import Outbox, send
 from adapters.streams import Entry
 from contracts.errors import Unavailable
-from tests.fakes import FakeStream
+from tests.fakes_stream import FakeStream
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -20,7 +20,8 @@ from contracts.driver_positions import DriverPosition
 from contracts.errors import Unavailable
 from contracts.events import DRIVERS_MOVED, DriverMoved, dead_letter_topic, encode_event
 from pipelines.driver_moves import KEPT_S, DriverMoves
-from tests.fakes import NOW, FakeClock, FakeDriverPositions, FakeStream
+from tests.fakes import NOW, FakeClock
+from tests.fakes_stream import FakeDriverPositions, FakeStream
 
 MICRO = 1_000_000
 MAX_AGE_S = 60.0

@@ -38,7 +38,8 @@ from feature_repo.history import ended_trips, log_ratio_of, pair_history, pair_t
 from pipelines.stream import GROUP
 from tests.conformance.doomed_consumer import live_features, outside
 from tests.conformance.test_invalidation import Server
-from tests.fakes import FakeClock, FakeStream
+from tests.fakes import FakeClock
+from tests.fakes_stream import FakeStream
 from tests.some_trips import ZONES, some_trips, zone_frame
 
 ROOT = Path(__file__).parent.parent.parent

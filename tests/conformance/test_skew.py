@@ -35,7 +35,8 @@ from pipelines.layout import Layout
 from pipelines.live_history import HOUR_US, compact
 from tests.conformance.doomed_consumer import live_features, outside
 from tests.conformance.test_live_features import event
-from tests.fakes import FakeClock, FakeStream
+from tests.fakes import FakeClock
+from tests.fakes_stream import FakeStream
 from tests.some_trips import START, ZONES, some_trips
 
 RTOL = 1e-6

@@ -18,7 +18,7 @@ from adapters.streams import Message, Stream, Subscription
 from adapters.valkey import EmbeddedValkey, free_port
 from contracts.errors import Unavailable
 from contracts.events import DeadLetter, dead_letter_topic, decode_event
-from tests.fakes import FakeStream
+from tests.fakes_stream import FakeStream
 
 CLAIM_S = 0.2
 MAX_UNCOMMITTED = 50

@@ -20,7 +20,8 @@ from contracts.messages import Outcome
 from contracts.outcomes import KeptOutcome
 from pipelines.trip_outcomes import TripOutcomes
 from serving.request_ids import RequestIds
-from tests.fakes import NOW, FakeClock, FakeStream
+from tests.fakes import NOW, FakeClock
+from tests.fakes_stream import FakeStream
 
 IDS = RequestIds(b"a secret")
 ENDED = datetime.fromtimestamp(NOW, UTC)

@@ -22,8 +22,9 @@ from contracts.features import ETA_SCHEMA
 from pipelines.layout import Layout
 from pipelines.materialize import build
 from pipelines.stack import Stack
+from pipelines.status import status
 from pipelines.supervisor import members
-from pipelines.up import down, status, up
+from pipelines.up import down, up
 from serving.front import ready_replicas
 from tests.fakes import constant_onnx, tiny_artifact, write_tiny_zones
 from tests.some_trips import some_trips

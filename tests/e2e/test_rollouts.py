@@ -16,8 +16,9 @@ import yaml
 from adapters.valkey import free_port
 from pipelines import rollouts
 from pipelines.stack import Stack
+from pipelines.status import status
 from pipelines.supervisor import members
-from pipelines.up import down, status, up
+from pipelines.up import down, up
 from tests.e2e.running import TRIPS, Clients, fill, until
 from tests.rollout_home import POLICY, rollout_home
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.up import status
+from pipelines.status import status
 from tests.e2e.running import Callers, Running, running_stack, until
 
 pytestmark = pytest.mark.e2e

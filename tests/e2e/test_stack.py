@@ -31,8 +31,9 @@ from contracts.prediction_events import PREDICTIONS, PredictionEvent
 from pipelines.layout import Layout
 from pipelines.replay_trips import replay_trips
 from pipelines.stack import Stack
+from pipelines.status import status
 from pipelines.supervisor import members
-from pipelines.up import PortTaken, down, status, up
+from pipelines.up import PortTaken, down, up
 from serving.proto import tandem_pb2 as tandem
 from tests.bad_requests import bad_requests
 from tests.e2e.running import Callers, Running, running_stack, until

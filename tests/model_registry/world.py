@@ -18,6 +18,7 @@ from model_registry.policy import Policy, parse_policy
 from model_registry.rollout import Rollout
 
 START = 1_700_000_000.0
+GOOD_END = 40  # ticks in which a good candidate surely arrives
 BAD_SCHEMA = "digest of one that no replica can load"
 OPERATOR = Actor("olga", "operator")
 ADMIN = Actor("ada", "admin")

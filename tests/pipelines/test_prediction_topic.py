@@ -17,7 +17,8 @@ from pipelines import compaction
 from pipelines.prediction_events import events_of
 from pipelines.prediction_topic import PredictionTopic
 from pipelines.published import HELD_S, held, read_published
-from tests.fakes import NOW, FakeClock, FakeStream
+from tests.fakes import NOW, FakeClock
+from tests.fakes_stream import FakeStream
 from tests.some_predictions import HEAD, prediction
 
 
