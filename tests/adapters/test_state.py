@@ -18,12 +18,6 @@ from contracts.routes import RouteTable
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """A database of its own."""
-    return f"sqlite:///{tmp_path / 'state.db'}"
-
-
 def table(generation: int, champion: int = 1) -> RouteTable:
     """A route table."""
     return RouteTable(model="eta", generation=generation, champion=champion)
