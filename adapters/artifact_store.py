@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from adapters.durable import sync
 from contracts.errors import ArtifactInvalid, NotFound, Unavailable
 from contracts.manifest import MANIFEST_FILE, ModelManifest, decode_manifest, sha256
 
@@ -88,9 +89,9 @@ class ArtifactStore:
             for name, content in {**artifact.files, MANIFEST_FILE: manifest.encode()}.items():
                 _write_through(partial / name, content)
             partial.chmod(0o755)
-            _sync_directory(partial)
+            sync(partial)
             partial.rename(directory)
-            _sync_directory(self._root)
+            sync(self._root)
         except OSError as error:
             if error.errno not in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
                 raise
@@ -116,11 +117,3 @@ def _write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

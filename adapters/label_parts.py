@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
+from adapters.durable import sync
 from adapters.trips_file import file_sha256
 from contracts.errors import DataRefused
 
@@ -49,9 +50,9 @@ class LabelParts:
         partial = path.with_name(f".{path.name}.partial")
         pq.write_table(table, partial, compression="zstd")
         digest = file_sha256(partial)
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
-        _sync(self._folder)
+        sync(self._folder)
         line = json.dumps({"part": part, "rows": table.num_rows, "sha256": digest})
         with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write(line + "\n")
@@ -118,14 +119,6 @@ def _end_torn_line(journal: Path) -> None:
 def _write_whole(path: Path, document: Mapping[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    _sync(partial)
+    sync(partial)
     partial.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)

@@ -17,10 +17,11 @@ from typing import Final
 
 import msgspec
 
+from adapters.durable import sync
 from adapters.prediction_segments import SegmentReader
 from adapters.segment_folder import closed_segments
 from contracts.errors import DataRefused, Unavailable
-from pipelines.partition_files import PARTIAL, PartitionFiles, parquet_files, sync
+from pipelines.partition_files import PARTIAL, PartitionFiles, parquet_files
 from pipelines.published import held
 
 DAMAGED: Final = ".damaged"

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.arguments import positive
+
 Run = Callable[..., dict[str, Any]]
 Verb = Callable[..., argparse.ArgumentParser]
 _DAY_H: Final = 24.0
@@ -50,15 +52,15 @@ def _add_dispatch(under: Any, verb: Verb, run: Run) -> None:
     options.add_argument(
         "--supply", type=_supplies, default=(1.0,), metavar="R,…", help="drivers to rides under way (default: 1)"
     )
-    options.add_argument("--drivers", type=_positive, default=0, metavar="N", help="so many, instead of a supply ratio")
-    options.add_argument("--seeds", type=_positive, default=3, metavar="N", help="days 1 to N (default: %(default)s)")
+    options.add_argument("--drivers", type=positive, default=0, metavar="N", help="so many, instead of a supply ratio")
+    options.add_argument("--seeds", type=positive, default=3, metavar="N", help="days 1 to N (default: %(default)s)")
     options.add_argument(
         "--policies",
         type=_names,
         metavar="NAME,…",
         help="default: the policies that need no version, and batch_student with --version; batch_teacher on demand",
     )
-    options.add_argument("--version", type=_positive, metavar="N", help="published version of the student's times")
+    options.add_argument("--version", type=positive, metavar="N", help="published version of the student's times")
     options.add_argument("--pictures", type=Path, metavar="DIR", help="write maps of who waits where")
 
 
@@ -69,8 +71,8 @@ def _add_switchback(under: Any, verb: Verb, run: Run) -> None:
 
     words = "How well switchbacks and splits by rider measure dispatch, where the truth is known."
     options = verb("switchback", switchback, words, under)
-    options.add_argument("--experiments", type=_positive, default=100, metavar="N", help="default: %(default)s")
-    options.add_argument("--truths", type=_positive, default=40, metavar="N", help="default: %(default)s")
+    options.add_argument("--experiments", type=positive, default=100, metavar="N", help="default: %(default)s")
+    options.add_argument("--truths", type=positive, default=40, metavar="N", help="default: %(default)s")
 
 
 def _by_metric(tables: dict[str, Any]) -> dict[str, Any]:
@@ -80,13 +82,6 @@ def _by_metric(tables: dict[str, Any]) -> dict[str, Any]:
         for name, table in tables.items()
         if table
     }
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
 
 
 def _scale(text: str) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.arguments import positive
+
 _SHOWN: Final = 12
 _PICTURES: Final = (".png", ".svg", ".pdf")
 
@@ -24,7 +26,7 @@ def add(verb: Callable[..., argparse.ArgumentParser], run: Callable[..., dict[st
         "--reference", type=Path, required=True, metavar="A", help="trips as they were, or a part of the prediction log"
     )
     parser.add_argument("--current", type=Path, required=True, metavar="B", help="trips as they are")
-    parser.add_argument("--version", type=_positive, metavar="N", help="whose answers to watch (default: the champion)")
+    parser.add_argument("--version", type=positive, metavar="N", help="whose answers to watch (default: the champion)")
     parser.add_argument("--plot", type=_picture, metavar="FILE", help=f"a picture: {', '.join(_PICTURES)}")
 
     def retrain(a: argparse.Namespace) -> dict[str, Any]:
@@ -91,13 +93,6 @@ def _decision(found: dict[str, Any]) -> dict[str, Any]:
         return found
     candidate = found["candidate"]
     return {**found, "candidate": {name: candidate[name] for name in ("model", "alias", "comparison", "serves")}}
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
 
 
 def _picture(text: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet as pq
 
+from adapters.durable import sync
 from contracts.local_time import DAY_S
 from contracts.predictions import Prediction, SegmentHead
 from pipelines.prediction_rows import Columns, Rows, fits
@@ -102,12 +102,3 @@ class PartitionFiles:
 def parquet_files(folder: Path) -> list[Path]:
     """The files of all partitions below the log's folder, oldest first."""
     return sorted((folder / PARQUET).glob("date=*/*.parquet"))
-
-
-def sync(path: Path) -> None:
-    """Make a file, or what a folder lists, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.roles import ROLES
+from pipelines.arguments import positive
 
 Run = Callable[..., dict[str, Any]]
 Verb = Callable[..., argparse.ArgumentParser]
@@ -49,7 +50,7 @@ def _add_rollout(under: Any, verb: Verb, run: Run) -> None:
         return lambda a: _told(a, run("rollouts", "act", a.home, name, name=a.id, reason=a.reason))
 
     begin = verb("start", start, "Begin a staged promotion of a published version.", under)
-    begin.add_argument("--version", type=_positive, required=True, metavar="N")
+    begin.add_argument("--version", type=positive, required=True, metavar="N")
     begin.add_argument("--policy", type=Path, metavar="FILE", help="default: the model's own policy")
     begin.add_argument("--replace", action="store_true", help="abort the one that is under way")
     begin.add_argument("--reason", default="", metavar="WORDS", help="for the audit log")
@@ -81,7 +82,7 @@ def _add_token(under: Any, verb: Verb, run: Run) -> None:
     making = verb("create", create, "Make a token and show it, this once: only its hash is kept.", under)
     making.add_argument("name", metavar="NAME", help="who or what will hold it; the actor of the audit log")
     making.add_argument("--role", choices=ROLES, required=True, help="viewer reads, operator acts, admin sets flags")
-    making.add_argument("--days", type=_positive, default=90, metavar="N", help="it is good for (default: %(default)s)")
+    making.add_argument("--days", type=positive, default=90, metavar="N", help="it is good for (default: %(default)s)")
     verb("list", lambda a: run("rollouts", "tokens", a.home), "Every token, without its secret.", under)
     ending = verb(
         "revoke", lambda a: run("rollouts", "revoke_token", a.home, a.name, reason=a.reason), "End a token.", under
@@ -101,15 +102,8 @@ def _for_people(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: entry[name] for name in ("seq", "at", "actor", "action", "subject", "reason")}
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
-
-
 def _limit(text: str) -> int:
-    value = _positive(text)
+    value = positive(text)
     if value > _LONGEST_HISTORY:
         raise argparse.ArgumentTypeError(f"{value} is over {_LONGEST_HISTORY}")
     return value

@@ -5,39 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from adapters.online_store import RowLayout
 from adapters.streams import Entry, Message, dead_letter
 from contracts.driver_positions import DriverPosition
 from contracts.errors import Unavailable
 from contracts.events import dead_letter_topic
-from contracts.schema import Feature, FeatureSchema, Lookup, ViewSpec
-
-NOW = 1_800_000_000.0
-
-VIEWS = (
-    ViewSpec("city_live", "city", ("count",), 2400.0),
-    ViewSpec("zone_live", "zone", ("count", "speed"), 2400.0),
-    ViewSpec("zone_long", "zone", ("speed",), 93_600.0),
-    ViewSpec("pair_stats", "pair", ("median_s",), 1e9),
-)
-LOOKUPS = (
-    Lookup("city", "city_live"),
-    Lookup("pickup", "zone_live"),
-    Lookup("pickup", "zone_long"),
-    Lookup("dropoff", "zone_live"),
-    Lookup("pair", "pair_stats"),
-)
-_FEATURES = {view.name: view.features for view in VIEWS}
-LOOKED_UP = tuple(f"{lookup.role}.{name}" for lookup in LOOKUPS for name in _FEATURES[lookup.view])
-WIDTH = RowLayout(VIEWS).width
-SCHEMA = FeatureSchema(
-    "tiny",
-    (
-        Feature("distance_m", 0, 1e6),
-        Feature("pair.median_s", 0, 1e5, nullable=True),
-        Feature("pickup.speed", 0, 100, nullable=True),
-    ),
-)
 
 
 @dataclass

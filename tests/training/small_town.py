@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from contracts.schema import Feature, FeatureSchema, Floats
+from contracts.zones import Zones
+from training.context import TripContext
 from training.encoding import Columns, Encoding, fit_encoding
 from training.settings import NetSettings
 from training.trees import Examples
+from training.trip_vectors import TripVectors
 
 LAT: Floats = np.array([40.70, 40.71, 40.72, 40.73, 40.73, 40.74, 40.75, 40.76, 40.77])
 LON: Floats = np.array([-74.0, -73.99, -74.01, -73.98, -73.97, -73.99, -73.9, -73.95, -73.8])
@@ -39,3 +42,21 @@ def draw_town(rows: int, seed: int = 0) -> Examples:
 def town_encoding(examples: Examples) -> Encoding:
     """The encoding of the town's vectors."""
     return fit_encoding(examples.matrix, COLUMNS, (LAT, LON))
+
+
+def town_trips(rows: int, *, a_day: int) -> TripVectors:
+    """Trips that nobody was fitted on, so many a day."""
+    drawn = draw_town(rows, seed=9)
+    ids = tuple(str(i) for i in range(len(LAT)))
+    nowhere = np.zeros(rows, dtype=np.intp)
+    context = TripContext(
+        pickup=nowhere,
+        dropoff=nowhere,
+        pairs=["0>0"] * rows,
+        borough=["Town"] * rows,
+        distance_m=np.ones(rows),
+        hour=drawn.matrix[:, 4].astype(np.intp),
+        weekday=drawn.matrix[:, 5].astype(np.intp),
+        day=np.arange(rows) // a_day,
+    )
+    return TripVectors(Zones(ids, ids, ("Town",) * len(ids), LAT, LON), context, drawn.matrix, drawn.duration_s)

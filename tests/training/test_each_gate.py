@@ -18,10 +18,8 @@ from onnx import helper, numpy_helper
 from adapters.onnx_session import OnnxModel
 from contracts.manifest import Parity
 from contracts.schema import Floats, Matrix
-from contracts.zones import Zones
-from tests.training.small_town import COLUMNS, LAT, LON, SCHEMA, WIDTH, draw_town
+from tests.training.small_town import COLUMNS, SCHEMA, WIDTH, draw_town, town_trips
 from tests.training.small_world import SMALL
-from training.context import TripContext
 from training.evaluate import Estimates
 from training.evidence import EXACT_LIMITS, Champion, gather
 from training.export import LEAF_STEP, Head, _edited, eta_graph, stamp
@@ -64,22 +62,8 @@ def town() -> Town:
     """One model, twenty days of test trips."""
     trees = Trees(SMALL, COLUMNS.offset, SCHEMA.schema_hash())
     (sound,) = trees.fit(draw_town(5000), holdout=1200, seed=1, tick=lambda: None)
-    drawn = draw_town(ROWS, seed=9)
-    ids = tuple(str(i) for i in range(len(LAT)))
-    nowhere = np.zeros(ROWS, dtype=np.intp)
-    context = TripContext(
-        pickup=nowhere,
-        dropoff=nowhere,
-        pairs=["0>0"] * ROWS,
-        borough=["Town"] * ROWS,
-        distance_m=np.ones(ROWS),
-        hour=drawn.matrix[:, HOUR].astype(np.intp),
-        weekday=drawn.matrix[:, 5].astype(np.intp),
-        day=np.arange(ROWS) // 400,
-    )
     assert trees.student is not None
-    trips = TripVectors(Zones(ids, ids, ("Town",) * len(ids), LAT, LON), context, drawn.matrix, drawn.duration_s)
-    return Town(trees.student, sound, trips)
+    return Town(trees.student, sound, town_trips(ROWS, a_day=400))
 
 
 def verdicts(

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from adapters.onnx_session import OnnxModel
-from contracts.zones import Zones
-from tests.training.small_town import COLUMNS, LAT, LON, SCHEMA, SMALL_NET, WIDTH, draw_town
+from tests.training.small_town import COLUMNS, LAT, LON, SCHEMA, SMALL_NET, WIDTH, draw_town, town_trips
 from tests.training.small_world import SMALL
-from training.context import TripContext
 from training.evaluate import Estimates
 from training.evidence import Champion, gather, repeat_diff_s
 from training.export import Head, eta_graph, stamp
@@ -47,20 +45,7 @@ def candidates(families: tuple[Trees, Nets]) -> dict[str, Candidate]:
 @pytest.fixture(scope="module")
 def test_trips() -> TripVectors:
     """Twenty days of trips that nobody was fitted on."""
-    drawn = draw_town(ROWS, seed=9)
-    ids = tuple(str(i) for i in range(len(LAT)))
-    nowhere = np.zeros(ROWS, dtype=np.intp)
-    context = TripContext(
-        pickup=nowhere,
-        dropoff=nowhere,
-        pairs=["0>0"] * ROWS,
-        borough=["Town"] * ROWS,
-        distance_m=np.ones(ROWS),
-        hour=drawn.matrix[:, 4].astype(np.intp),
-        weekday=drawn.matrix[:, 5].astype(np.intp),
-        day=np.arange(ROWS) // 200,
-    )
-    return TripVectors(Zones(ids, ids, ("Town",) * len(ids), LAT, LON), context, drawn.matrix, drawn.duration_s)
+    return town_trips(ROWS, a_day=200)
 
 
 def failed(candidate: Candidate, trips: TripVectors, champion: Champion | NoReference = NOBODY) -> list[str]:
